@@ -1,0 +1,240 @@
+/**
+ * The types of the native addon: what native/binding exports, and nothing else.
+ *
+ * Letters: B sequences in a batch, N units in a batch, K tags, D feature width, H hidden size per direction.
+ * `offsets` is an Int32Array [B+1] with offsets[0] = 0, non-decreasing, offsets[B] = N. Units never include the
+ * special tokens: the encoder adds [CLS] and [SEP] itself and drops their rows again.
+ *
+ * Every method that returns a promise runs on the session's own thread, first in, first out; arguments are copied
+ * before the call returns. Errors are plain Error objects with `code` and `details`; lib/native/load.ts is the
+ * only caller and turns them into AlbertNerError.
+ */
+
+export interface NativeBuildInfo {
+  /** Version of albert-ner the addon was built from. */
+  version: string;
+  /** libtorch the addon was compiled against and the one loaded now, e.g. "2.15.0". */
+  torchCompiled: string;
+  torchLoaded: string;
+  /** CUDA version of the loaded libtorch, null for a CPU build. */
+  cuda: string | null;
+  compiler: string;
+  /** Source commit, or "unknown" outside a git checkout. */
+  commit: string;
+  /** Widest instruction set in use: "avx512", "avx2", "neon" or "baseline". */
+  instructionSet: string;
+  napiVersion: number;
+}
+
+export type NativeActivation = 'gelu_erf' | 'gelu_tanh' | 'relu' | 'silu';
+
+export interface NativeEncoderConfig {
+  layout: 'google' | 'bright';
+  vocabSize: number;
+  embeddingSize: number;
+  hiddenSize: number;
+  layerCount: number;
+  groupCount: number;
+  headCount: number;
+  intermediateSize: number;
+  activation: NativeActivation;
+  layerNormPlacement: 'post' | 'pre';
+  layerNormEps: number;
+  maxPosition: number;
+  typeVocabSize: number;
+  clsId: number;
+  sepId: number;
+}
+
+/** Roles of a tag in its scheme. The C++ twin is albert_ner::TagRole. */
+export const NATIVE_TAG_ROLE = { outside: 0, begin: 1, inside: 2, end: 3, single: 4 } as const;
+
+export interface NativeHeadConfig {
+  /** D: width of the encoder's features. */
+  featureSize: number;
+  /** H: hidden size per direction. */
+  hiddenSize: number;
+  /** K */
+  tagCount: number;
+  /** Probability of dropping an element of the features and of the BiLSTM's output, in [0, 1). Training only. */
+  dropout: number;
+  /** [K]: NATIVE_TAG_ROLE of each tag. */
+  tagRoles: Int32Array;
+  /** [K]: index of the tag's label, -1 for O. */
+  tagLabels: Int32Array;
+  /** [K*K], row i column j: 1 when tag j may follow tag i. */
+  allowedTransitions: Uint8Array;
+  /** [K]: 1 when a sentence may start with the tag. */
+  allowedStarts: Uint8Array;
+  /** [K]: 1 when a sentence may end with the tag. */
+  allowedEnds: Uint8Array;
+}
+
+/** One tensor inside a safetensors file; `begin` and `end` are byte offsets from the start of the file. */
+export interface NativeTensorEntry {
+  name: string;
+  dtype: 'F16' | 'BF16' | 'F32' | 'F64';
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+/** Tensors to read from a file. The addon checks ranges, shapes and finiteness again; it never parses the header. */
+export interface NativeTensorFile {
+  path: string;
+  tensors: NativeTensorEntry[];
+}
+
+export interface NativeTensor {
+  name: string;
+  shape: number[];
+  /** Row-major values. */
+  data: Float32Array;
+}
+
+/** Packed units. */
+export interface NativeBatch {
+  /** [N] vocabulary ids. */
+  ids: Int32Array;
+  /** [B+1] */
+  offsets: Int32Array;
+}
+
+export interface NativeTagRequest extends NativeBatch {
+  /**
+   * [B*2]: for each window the first row kept and the number of rows kept, relative to the window. Overlapping
+   * windows keep only their cores. Absent: every row is kept.
+   */
+  keep?: Int32Array;
+  /** [S+1]: CRF sequences over the kept rows; S sequences. Absent: one sequence per window. */
+  sequenceOffsets?: Int32Array;
+}
+
+export interface NativeTagResult {
+  /** [M]: best legal tag of each kept row. */
+  tags: Int32Array;
+  /** [E*4]: sequence, first row, end row (exclusive; both relative to the sequence), label index. In text order. */
+  spans: Int32Array;
+  /** [E]: posterior probability of exactly that span with that label. */
+  spanScores: Float64Array;
+  /** [S]: log probability of the best path given the text. */
+  pathLogProbabilities: Float64Array;
+}
+
+export interface NativeOptimizerConfig {
+  kind: 'adam' | 'adamw';
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Not applied to biases nor to the CRF's transitions. Adam: added to the gradient; AdamW: decoupled. */
+  weightDecay: number;
+  /** Largest Euclidean norm of all gradients together; 0 disables clipping. */
+  clipNorm: number;
+}
+
+export interface NativeLearningRates {
+  bilstm: number;
+  classifier: number;
+  crf: number;
+}
+
+export interface NativeTrainRequest {
+  features: NativeFeatureStore;
+  /** [B]: sequence numbers in the feature store. */
+  sequences: Int32Array;
+  /** [N]: gold tags of those sequences, in that order. */
+  tags: Int32Array;
+  learningRates: NativeLearningRates;
+  /** Seeds dropout of this step, so that a resumed run repeats it. Integer in [0, 2^53). */
+  seed: number;
+}
+
+export interface NativeTrainResult {
+  /** Negative log-likelihood in nats, mean per unit of the batch. */
+  loss: number;
+  /** Euclidean norm of all gradients before clipping. */
+  gradientNorm: number;
+}
+
+/** Cooperative cancellation: polled between batches by the running task, checked before a queued one starts. */
+export interface NativeCancelToken {
+  cancel(): void;
+}
+
+/** Packed features of many sequences, fp16, in one memory-mapped file that is deleted when the store is closed. */
+export interface NativeFeatureStore {
+  /** Sequences appended so far. */
+  readonly sequenceCount: number;
+  /** Rows appended so far. */
+  readonly rowCount: number;
+}
+
+export interface NativeSession {
+  /** "cpu" or "cuda:0". */
+  readonly device: string;
+  readonly threads: number;
+
+  /** Random weights by the published initialisation (normal, 0.02); equal for equal seeds. */
+  initEncoder(config: NativeEncoderConfig, seed: number): Promise<void>;
+  /** Reads the encoder's weights under their canonical names (checkpoints of Hugging Face, prefix stripped). */
+  loadEncoder(config: NativeEncoderConfig, file: NativeTensorFile): Promise<void>;
+  initHead(config: NativeHeadConfig, seed: number): Promise<void>;
+  loadHead(config: NativeHeadConfig, file: NativeTensorFile): Promise<void>;
+  /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
+  exportTensors(part: 'encoder' | 'head' | 'optimizer'): Promise<NativeTensor[]>;
+
+  /** Hidden states of the second-to-last layer, [N*D] float32 row-major. */
+  encode(batch: NativeBatch, cancel?: NativeCancelToken): Promise<Float32Array>;
+
+  /** Creates a store whose file is `path`; the file must not exist. */
+  createFeatureStore(path: string): Promise<NativeFeatureStore>;
+  /** Encodes the batch and appends one sequence per entry of offsets. */
+  appendFeatures(store: NativeFeatureStore, batch: NativeBatch, cancel?: NativeCancelToken): Promise<void>;
+  /** Frees the mapping and deletes the file; idempotent. */
+  closeFeatureStore(store: NativeFeatureStore): Promise<void>;
+
+  initOptimizer(config: NativeOptimizerConfig): Promise<void>;
+  /** Restores moments and step count exported earlier under "optimizer". Call after initOptimizer. */
+  loadOptimizer(file: NativeTensorFile): Promise<void>;
+  /** Forward, backward, clipping and one optimizer step. */
+  trainStep(request: NativeTrainRequest): Promise<NativeTrainResult>;
+
+  /** Encoder, BiLSTM and constrained Viterbi decoding with the posterior of every span. */
+  tag(request: NativeTagRequest, cancel?: NativeCancelToken): Promise<NativeTagResult>;
+  /** The same from stored features, for evaluation during training. */
+  tagFeatures(
+    store: NativeFeatureStore,
+    sequences: Int32Array,
+    cancel?: NativeCancelToken,
+  ): Promise<NativeTagResult>;
+
+  /** Idempotent. Drops the queue (ERR_DISPOSED), waits for the running task, frees on the session's thread. */
+  dispose(): Promise<void>;
+}
+
+/** Test-only: a tensor for `_callOp`. */
+export interface NativeOpTensor {
+  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool';
+  shape: number[];
+  data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+}
+
+export interface NativeAddon {
+  buildInfo(): NativeBuildInfo;
+  /** Reason why CUDA can't be used here, or null when it can. */
+  cudaUnavailableReason(): string | null;
+  /** device: "auto", "cpu", "cuda" or "cuda:N". threads: 0 = physical cores within the cgroup's quota. */
+  Session: new (options: { device: string; threads: number }) => NativeSession;
+  CancelToken: new () => NativeCancelToken;
+
+  /**
+   * Test-only. Calls a registered operator ("albert_ner::crf_nll", also "aten::…") synchronously with boxed
+   * arguments; tensors, numbers, booleans, null and arrays of tensors. With `gradOutputs` (one per output, null to
+   * skip) it also returns the gradients of all floating-point tensor inputs (null where undefined).
+   */
+  _callOp(
+    name: string,
+    args: readonly (NativeOpTensor | NativeOpTensor[] | number | boolean | null)[],
+    gradOutputs?: readonly (NativeOpTensor | null)[],
+  ): { outputs: NativeOpTensor[]; gradients: (NativeOpTensor | null)[] };
+}
