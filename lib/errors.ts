@@ -58,7 +58,8 @@ export function toAlbertNerError(error: unknown): AlbertNerError {
   if (error instanceof AlbertNerError) return error;
   if (error instanceof Error) {
     const { code, details } = error as Error & { code?: unknown; details?: ErrorDetails };
-    if (CODES.has(code)) return new AlbertNerError(code as ErrorCode, error.message, { details, cause: error });
+    if (CODES.has(code))
+      return new AlbertNerError(code as ErrorCode, error.message, { details, cause: error });
     return new AlbertNerError('ERR_INTERNAL', error.message, { cause: error });
   }
   return new AlbertNerError('ERR_INTERNAL', String(error), { cause: error });

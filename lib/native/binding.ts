@@ -46,9 +46,6 @@ export interface NativeEncoderConfig {
   sepId: number;
 }
 
-/** Roles of a tag in its scheme. The C++ twin is albert_ner::TagRole. */
-export const NATIVE_TAG_ROLE = { outside: 0, begin: 1, inside: 2, end: 3, single: 4 } as const;
-
 export interface NativeHeadConfig {
   /** D: width of the encoder's features. */
   featureSize: number;
@@ -58,7 +55,7 @@ export interface NativeHeadConfig {
   tagCount: number;
   /** Probability of dropping an element of the features and of the BiLSTM's output, in [0, 1). Training only. */
   dropout: number;
-  /** [K]: NATIVE_TAG_ROLE of each tag. */
+  /** [K]: role of each tag, see ROLE_CODES in lib/labels/scheme.ts. */
   tagRoles: Int32Array;
   /** [K]: index of the tag's label, -1 for O. */
   tagLabels: Int32Array;
@@ -107,6 +104,17 @@ export interface NativeTagRequest extends NativeBatch {
    */
   keep?: Int32Array;
   /** [S+1]: CRF sequences over the kept rows; S sequences. Absent: one sequence per window. */
+  sequenceOffsets?: Int32Array;
+}
+
+/** As NativeTagRequest, from stored features; B windows are B sequences of the store. */
+export interface NativeTagFeaturesRequest {
+  features: NativeFeatureStore;
+  /** [B]: sequence numbers in the feature store. */
+  sequences: Int32Array;
+  /** [B*2], as in NativeTagRequest. */
+  keep?: Int32Array;
+  /** [S+1], as in NativeTagRequest. */
   sequenceOffsets?: Int32Array;
 }
 
@@ -202,11 +210,7 @@ export interface NativeSession {
   /** Encoder, BiLSTM and constrained Viterbi decoding with the posterior of every span. */
   tag(request: NativeTagRequest, cancel?: NativeCancelToken): Promise<NativeTagResult>;
   /** The same from stored features, for evaluation during training. */
-  tagFeatures(
-    store: NativeFeatureStore,
-    sequences: Int32Array,
-    cancel?: NativeCancelToken,
-  ): Promise<NativeTagResult>;
+  tagFeatures(request: NativeTagFeaturesRequest, cancel?: NativeCancelToken): Promise<NativeTagResult>;
 
   /** Idempotent. Drops the queue (ERR_DISPOSED), waits for the running task, frees on the session's thread. */
   dispose(): Promise<void>;
@@ -224,7 +228,10 @@ export interface NativeAddon {
   /** Reason why CUDA can't be used here, or null when it can. */
   cudaUnavailableReason(): string | null;
   /** device: "auto", "cpu", "cuda" or "cuda:N". threads: 0 = physical cores within the cgroup's quota. */
-  Session: new (options: { device: string; threads: number }) => NativeSession;
+  Session: new (options: {
+    device: string;
+    threads: number;
+  }) => NativeSession;
   CancelToken: new () => NativeCancelToken;
 
   /**

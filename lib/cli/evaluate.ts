@@ -1,0 +1,67 @@
+/** `albert-ner evaluate`: a model's strict entity scores on a corpus. */
+
+import type { Command } from 'commander';
+import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { type CommandContext, runAction } from './run.js';
+
+interface EvaluateCommandOptions extends GlobalOptions {
+  model?: string;
+  data: string;
+  format?: 'auto' | 'pair' | 'conll';
+  labels?: string[];
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('evaluate')
+    .summary('score a model on a corpus')
+    .description(
+      'Strict entity scores: an entity counts when start, end and label agree. Sentences are scored whole, whatever ' +
+        'their length.',
+    )
+    .option('--model <dir>', 'model directory (default: the model that ships with the package)')
+    .requiredOption('--data <path>', 'corpus')
+    .option('--format <name>', 'corpus format: auto, pair, conll', 'auto')
+    .option('--labels <list>', 'score only these labels, separated by commas', (value: string) =>
+      value.split(',').map((label) => label.trim()),
+    );
+  addCommonOptions(command);
+  command.action((options: EvaluateCommandOptions) => runAction(options, (context) => run(options, context)));
+}
+
+async function run(options: EvaluateCommandOptions, context: CommandContext): Promise<undefined> {
+  const [{ readCorpus }, { evaluateCorpus }, { formatReport }, { DEFAULT_MODEL, loadModel }] =
+    await Promise.all([
+      import('../data/corpus.js'),
+      import('../evaluation/evaluate.js'),
+      import('../evaluation/report.js'),
+      import('../model/load-model.js'),
+    ]);
+  const corpus = await readCorpus(options.data, { format: options.format });
+  for (const { file, line, message } of corpus.warnings)
+    context.progress.message(`warning ${file}:${line}: ${message}`);
+  const { description, session, tagger } = await loadModel(options.model ?? DEFAULT_MODEL, options);
+  const task = context.progress.start({
+    name: 'evaluate',
+    total: corpus.sentences.length,
+    unit: 'sentences',
+  });
+  try {
+    const { report, tokens } = await evaluateCorpus(tagger, corpus, {
+      modelLabels: description.labels,
+      labels: options.labels,
+      signal: context.signal,
+      onProgress: (done) => task.update(done),
+    });
+    task.done();
+    const { micro, macro, weighted, types, sentences } = report;
+    context.stdout.write(
+      context.json
+        ? `${JSON.stringify({ micro, macro, weighted, types, sentences, tokens })}\n`
+        : `${formatReport(report)}\n`,
+    );
+  } finally {
+    task.done();
+    await session.dispose();
+  }
+}

@@ -1,0 +1,188 @@
+/** `albert-ner predict`: entities of texts given as options, files or JSON lines on standard input. */
+
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import type { Command } from 'commander';
+import { AlbertNerError } from '../errors.js';
+import type { AlbertNer } from '../model/ner.js';
+import type { Prediction } from '../model/packing.js';
+import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { type CommandContext, runAction } from './run.js';
+
+interface PredictCommandOptions extends GlobalOptions {
+  model?: string;
+  text: string[];
+  jsonl?: boolean;
+  html?: string;
+  minScore?: number;
+  strict?: boolean;
+}
+
+interface NamedText {
+  name: string;
+  text: string;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('predict')
+    .summary('find entities in text')
+    .description(
+      'Tags texts given with --text, whole files, or JSON lines {"id"?, "text"} on standard input (in order, one ' +
+        'line out per line in). Offsets are UTF-16 code units of the text as it was given.',
+    )
+    .argument('[files...]', 'text files; each is one text')
+    .option('--model <dir>', 'model directory (default: the model that ships with the package)')
+    .option(
+      '--text <text>',
+      'a text; may be given several times',
+      (text: string, all: string[]) => [...all, text],
+      [],
+    )
+    .option('--jsonl', 'one JSON object per text instead of a table (always so for standard input)')
+    .option('--html <file>', 'also write a page that shows the entities in the text')
+    .option('--min-score <p>', 'leave out entities with a lower probability, 0 to 1', Number)
+    .option('--strict', 'stop at the first bad line of standard input instead of reporting it in its place');
+  addCommonOptions(command);
+  command.action((files: string[], options: PredictCommandOptions) =>
+    runAction(options, (context) => run(files, options, context)),
+  );
+}
+
+async function run(
+  files: string[],
+  options: PredictCommandOptions,
+  context: CommandContext,
+): Promise<number> {
+  const [{ AlbertNer }, { DEFAULT_MODEL }] = await Promise.all([
+    import('../model/ner.js'),
+    import('../model/load-model.js'),
+  ]);
+  const texts = await readTexts(files, options.text);
+  const { device, threads } = options;
+  const ner = await AlbertNer.load(options.model ?? DEFAULT_MODEL, { device, threads });
+  try {
+    if (texts.length === 0) return await predictLines(ner, options, context);
+    await predictTexts(ner, texts, options, context);
+    return 0;
+  } finally {
+    await ner.dispose();
+  }
+}
+
+async function readTexts(files: string[], given: string[]): Promise<NamedText[]> {
+  const texts = given.map((text, index) => ({ name: `text ${index + 1}`, text }));
+  for (const file of files) texts.push({ name: file, text: await readTextFile(file) });
+  return texts;
+}
+
+async function readTextFile(file: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
+  } catch (cause) {
+    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
+    throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${reason}`, {
+      details: { file },
+      cause,
+    });
+  }
+}
+
+async function predictTexts(
+  ner: AlbertNer,
+  texts: readonly NamedText[],
+  options: PredictCommandOptions,
+  context: CommandContext,
+): Promise<void> {
+  const { minScore } = options;
+  const predictions = await ner.predict(
+    texts.map(({ text }) => text),
+    { signal: context.signal, minScore },
+  );
+  if (options.html) await writePage(options.html, texts, predictions);
+  const documents = texts.map(({ name, text }, index) => ({ name, text, ...predictions[index] }));
+  if (context.json) {
+    context.stdout.write(`${JSON.stringify(documents)}\n`);
+  } else if (options.jsonl) {
+    for (const document of documents) context.stdout.write(`${JSON.stringify(document)}\n`);
+  } else {
+    const { entityTable } = await import('./tables.js');
+    for (const { name, entities } of documents) {
+      if (documents.length > 1) context.stdout.write(`${name}\n`);
+      context.stdout.write(entities.length > 0 ? `${entityTable(entities)}\n` : 'no entities\n');
+    }
+  }
+}
+
+async function writePage(
+  file: string,
+  texts: readonly NamedText[],
+  predictions: readonly Prediction[],
+): Promise<void> {
+  const [{ renderEntityHtml }, { writeFileAtomic }] = await Promise.all([
+    import('../report/entity-html.js'),
+    import('../files.js'),
+  ]);
+  const documents = texts.map(({ name, text }, index) => ({
+    title: name,
+    text,
+    entities: predictions[index].entities,
+  }));
+  await writeFileAtomic(file, renderEntityHtml(documents, { title: 'albert-ner', lang: 'zh' }));
+}
+
+/** A line of standard input: a text to tag, or why it is none. */
+type InputLine = { id?: unknown; text: string } | { id?: unknown; error: AlbertNerError };
+
+/** Returns the exit code: 3 when any line was bad. */
+async function predictLines(
+  ner: AlbertNer,
+  { minScore, strict }: PredictCommandOptions,
+  context: CommandContext,
+): Promise<number> {
+  const pending: InputLine[] = [];
+  let badLines = 0;
+  async function* texts(): AsyncGenerator<string> {
+    let number = 0;
+    for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+      number += 1;
+      if (line.trim() === '') continue;
+      const parsed = parseLine(line, number);
+      if ('error' in parsed && strict) throw parsed.error;
+      pending.push(parsed);
+      yield 'error' in parsed ? '' : parsed.text;
+    }
+  }
+  for await (const prediction of ner.predictStream(texts(), { signal: context.signal, minScore })) {
+    const line = pending.shift() as InputLine;
+    const id = line.id === undefined ? {} : { id: line.id };
+    if ('error' in line) {
+      badLines += 1;
+      const { code, message } = line.error;
+      context.stdout.write(`${JSON.stringify({ ...id, error: { code, message } })}\n`);
+    } else {
+      context.stdout.write(`${JSON.stringify({ ...id, ...prediction })}\n`);
+    }
+  }
+  return badLines > 0 ? 3 : 0;
+}
+
+function parseLine(line: string, number: number): InputLine {
+  const bad = (reason: string, id?: unknown): InputLine => ({
+    id,
+    error: new AlbertNerError('ERR_INVALID_DATA', `Standard input, line ${number}: ${reason}`, {
+      details: { file: '-', line: number },
+    }),
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return bad('expected a JSON object with "text"');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return bad('expected a JSON object with "text"');
+  }
+  const { id, text } = value as { id?: unknown; text?: unknown };
+  return typeof text === 'string' ? { id, text } : bad('expected a string for "text"', id);
+}

@@ -1,0 +1,49 @@
+/** Draws the events of a training run: a bar for extraction, one per epoch, a line per evaluation. */
+
+import type { ProgressSink, ProgressTask } from '../progress.js';
+import type { TrainingEvent, TrainingListener } from '../training/events.js';
+
+export function trainingProgress(sink: ProgressSink): TrainingListener {
+  let task: ProgressTask | null = null;
+  const close = () => {
+    task?.done();
+    task = null;
+  };
+  const draw: { [T in TrainingEvent['type']]: (event: Extract<TrainingEvent, { type: T }>) => void } = {
+    data: ({ trainSentences, trainSequences, devSentences, labels }) =>
+      sink.message(
+        `train: ${trainSentences} sentences in ${trainSequences} sequences, dev: ${devSentences} sentences, ` +
+          `labels: ${labels.join(' ')}`,
+      ),
+    resume: ({ epoch, step }) => sink.message(`resumed after ${epoch} epochs and ${step} steps`),
+    extract: ({ done, total }) => {
+      task ??= sink.start({ name: 'features', total, unit: 'sequences' });
+      task.update(done);
+      if (done === total) close();
+    },
+    step: ({ epoch, epochs, step, steps, loss, sentencesPerSecond }) => {
+      task ??= sink.start({ name: `epoch ${epoch}/${epochs}`, total: steps, unit: 'steps' });
+      task.update(step, { loss: loss.toFixed(4), 'sentences/s': Math.round(sentencesPerSecond) });
+      if (step === steps) close();
+    },
+    epoch: ({ epoch, loss, seconds }) =>
+      sink.message(`epoch ${epoch}: loss ${loss.toFixed(4)} nats per character, ${seconds.toFixed(1)} s`),
+    evaluation: ({ report, improved }) => {
+      const { precision, recall, f1 } = report.micro;
+      const percent = (value: number) => (100 * value).toFixed(2);
+      sink.message(
+        `  dev: precision ${percent(precision)} recall ${percent(recall)} F1 ${percent(f1)}${improved ? ' (best)' : ''}`,
+      );
+    },
+    stop: ({ reason }) => {
+      close();
+      const why = {
+        finished: '',
+        patience: 'stopped early: no gain on dev',
+        'stop-after': 'stopped as asked; --resume goes on',
+      };
+      if (why[reason]) sink.message(why[reason]);
+    },
+  };
+  return (event) => (draw[event.type] as (event: TrainingEvent) => void)(event);
+}

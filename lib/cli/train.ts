@@ -1,0 +1,131 @@
+/** `albert-ner train`: options to one call of the trainer, its events to a bar, the table at the end. */
+
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { Config, FileConfig } from '../config/schema.js';
+import { AlbertNerError } from '../errors.js';
+import { addCommonOptions, type GlobalOptions, integerFrom } from './common-options.js';
+import { type CommandContext, runAction } from './run.js';
+import { trainingProgress } from './train-progress.js';
+
+/** Read when no --config is given and the file exists in the working directory. */
+const DEFAULT_CONFIG_FILE = 'models/config.yml';
+
+interface TrainCommandOptions extends GlobalOptions {
+  config?: string;
+  train?: string;
+  dev?: string;
+  encoder?: string;
+  out?: string;
+  format?: string;
+  resume?: boolean;
+  stopAfter?: number;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('train')
+    .summary('train a tagger on a frozen encoder')
+    .description(
+      'Trains BiLSTM and CRF on the features of a frozen encoder and writes a model directory: the best model on ' +
+        'dev, and the last checkpoint to resume from. Ctrl-C saves and exits with 130.',
+    )
+    .option('--config <file>', `settings in YAML (default: ${DEFAULT_CONFIG_FILE} when it exists)`)
+    .option('--train <path>', 'training corpus; overrides train.data')
+    .option('--dev <path>', 'dev corpus; overrides train.dev')
+    .option('--encoder <dir>', 'encoder folder; overrides encoder')
+    .option('--out <dir>', 'model directory to write; overrides model_path')
+    .option('--format <name>', 'corpus format: auto, pair, conll; overrides train.format')
+    .option('--resume', 'continue from the last checkpoint in the model directory')
+    .option(
+      '--stop-after <epochs>',
+      'stop and save after this many epochs of the run; resume later',
+      integerFrom(1),
+    );
+  addCommonOptions(command);
+  command.action((options: TrainCommandOptions) => runAction(options, (context) => run(options, context)));
+}
+
+async function run(options: TrainCommandOptions, context: CommandContext): Promise<undefined> {
+  const { config, settings, inputs, output } = await readSettings(options);
+  const [
+    { train, trainingFiles },
+    { metricsWriter },
+    { formatSettings },
+    { writeFileAtomic },
+    { formatReport },
+  ] = await Promise.all([
+    import('../training/trainer.js'),
+    import('../training/metrics.js'),
+    import('../config/load-config.js'),
+    import('../files.js'),
+    import('../evaluation/report.js'),
+  ]);
+  const files = trainingFiles(output);
+  await mkdir(files.folder, { recursive: true });
+  await writeFileAtomic(files.config, formatSettings(settings));
+  const record = metricsWriter(files.metrics);
+  const draw = trainingProgress(context.progress);
+  const result = await train({
+    ...inputs,
+    config,
+    output,
+    resume: options.resume,
+    stopAfterEpochs: options.stopAfter,
+    signal: context.signal,
+    onEvent: (event) => {
+      record(event);
+      draw(event);
+    },
+  });
+  if (context.json) {
+    context.stdout.write(`${JSON.stringify(result)}\n`);
+    return undefined;
+  }
+  if (result.report) context.stdout.write(`${formatReport(result.report)}\n`);
+  context.stdout.write(`model: ${result.directory}\n`);
+}
+
+interface Settings {
+  config: Config;
+  settings: FileConfig;
+  inputs: { trainData: string; devData?: string; encoder: string };
+  output: string;
+}
+
+async function readSettings(options: TrainCommandOptions): Promise<Settings> {
+  const { loadConfig } = await import('../config/load-config.js');
+  const file = options.config ?? (existsSync(DEFAULT_CONFIG_FILE) ? DEFAULT_CONFIG_FILE : undefined);
+  const { config, settings } = await loadConfig({ file, set: commonSettings(options) });
+  return {
+    config,
+    settings,
+    inputs: {
+      trainData: required(options.train ?? config.train.data, '--train', 'train.data', 'a corpus'),
+      devData: options.dev ?? config.train.dev ?? undefined,
+      encoder: required(options.encoder ?? config.encoder, '--encoder', 'encoder', 'an encoder folder'),
+    },
+    output: required(options.out ?? config.modelPath, '--out', 'model_path', 'a folder for the model'),
+  };
+}
+
+/** Options that are settings too are written as `--set`, so that there is one order of precedence. */
+function commonSettings(options: TrainCommandOptions): string[] {
+  const set = [...options.set];
+  if (options.device !== undefined) set.push(`device=${options.device}`);
+  if (options.threads !== undefined) set.push(`threads=${options.threads}`);
+  if (options.seed !== undefined) set.push(`seed=${options.seed}`);
+  if (options.format !== undefined) set.push(`train.format=${options.format}`);
+  return set;
+}
+
+function required(value: string | null | undefined, option: string, key: string, what: string): string {
+  if (value) return value;
+  const hint = key === 'encoder' ? '; make one with: albert-ner pretrain --steps 0 --out DIR' : '';
+  throw new AlbertNerError(
+    'ERR_INVALID_CONFIG',
+    `Expected ${what} for ${option} (or ${key} in the config) but received none${hint}`,
+    { details: { option: key } },
+  );
+}

@@ -1,0 +1,132 @@
+/** Labelled corpora: the common form every reader produces, and the one function that reads them. */
+
+import { AlbertNerError } from '../errors.js';
+import { type CorpusScheme, type DecodedTags, decodeCorpusTags } from '../labels/corpus-tags.js';
+import type { Span } from '../labels/spans.js';
+import { closestName } from '../validate.js';
+import { type CorpusFormat, detectFormat } from './detect.js';
+import { readConll } from './read-conll.js';
+import { readPair } from './read-pair.js';
+
+/** A sentence with its entities; spans are UTF-16 offsets into `text`. */
+export interface LabelledSentence {
+  text: string;
+  spans: Span[];
+  file: string;
+  /** Where it starts, from 1. */
+  line: number;
+}
+
+/** A sentence as a file has it: one tag per token. */
+export interface TaggedSentence {
+  tokens: string[];
+  tags: string[];
+  file: string;
+  /** Line of each token, from 1. */
+  lines: number[];
+}
+
+export interface CorpusWarning {
+  file: string;
+  line: number;
+  message: string;
+}
+
+export interface Corpus {
+  sentences: LabelledSentence[];
+  /** Sorted. */
+  labels: string[];
+  format: CorpusFormat;
+  scheme: CorpusScheme;
+  /** Tags that can't stand where they do; they are read as O. */
+  warnings: CorpusWarning[];
+}
+
+export interface ReadCorpusOptions {
+  /** Default "auto". */
+  format?: CorpusFormat | 'auto';
+  /** The labels a corpus may use; default any. */
+  labels?: readonly string[];
+}
+
+const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSentence[]>>> = {
+  conll: readConll,
+  pair: readPair,
+};
+
+/**
+ * Reads a corpus whole. The text of a sentence is its tokens joined without separator, so offsets count the
+ * characters of the file.
+ *
+ * Rejects with ERR_INVALID_DATA, file and line: missing or empty file, not UTF-8, counts that differ, a tag that isn't
+ * one, a label that isn't in `labels`.
+ */
+export async function readCorpus(path: string, options: ReadCorpusOptions = {}): Promise<Corpus> {
+  const { format: wanted = 'auto', labels: allowed } = options;
+  const format = wanted === 'auto' ? await detectFormat(path) : wanted;
+  const tagged = await READERS[format](path);
+  if (tagged.length === 0) {
+    throw new AlbertNerError('ERR_INVALID_DATA', `${path} has no sentence`, {
+      details: { file: path, line: 1 },
+    });
+  }
+  const { scheme, decode } = decodeCorpusTags(
+    tagged.map((sentence) => sentence.tags),
+    (index, position) => badTag(tagged[index], position),
+  );
+  const warnings: CorpusWarning[] = [];
+  const labels = new Set<string>();
+  const sentences = tagged.map((sentence, index) => {
+    const { spans, illegal } = decode(index);
+    for (const { position, tag, reason } of illegal) {
+      warnings.push({
+        file: sentence.file,
+        line: sentence.lines[position],
+        message: `${tag}: ${reason}; read as O`,
+      });
+    }
+    for (const { label, start } of spans) {
+      if (allowed && !allowed.includes(label)) throw unknownLabel(label, allowed, sentence, start);
+      labels.add(label);
+    }
+    return toLabelled(sentence, spans);
+  });
+  return { sentences, labels: [...labels].sort(), format, scheme, warnings };
+}
+
+/** Token positions to UTF-16 offsets. */
+function toLabelled({ tokens, file, lines }: TaggedSentence, spans: DecodedTags['spans']): LabelledSentence {
+  const starts: number[] = [0];
+  for (const token of tokens) starts.push((starts.at(-1) as number) + token.length);
+  return {
+    text: tokens.join(''),
+    spans: spans.map(({ start, end, label }) => ({ start: starts[start], end: starts[end], label })),
+    file,
+    line: lines[0],
+  };
+}
+
+function badTag({ file, lines, tags }: TaggedSentence, position: number): AlbertNerError {
+  const line = lines[position];
+  return new AlbertNerError(
+    'ERR_INVALID_DATA',
+    `${file}:${line}: Expected a tag such as O, B-PER or I_PER but received ${JSON.stringify(tags[position])}`,
+    { details: { file, line } },
+  );
+}
+
+function unknownLabel(
+  label: string,
+  allowed: readonly string[],
+  { file, lines }: TaggedSentence,
+  position: number,
+): AlbertNerError {
+  const line = lines[position];
+  const closest = closestName(label, allowed);
+  return new AlbertNerError(
+    'ERR_INVALID_DATA',
+    `${file}:${line}: Expected one of the labels ${allowed.join(', ')} but received ${label}` +
+      (closest ? `; did you mean ${closest}?` : ''),
+    { details: { file, line, label } },
+  );
+}

@@ -1,0 +1,48 @@
+/** Which reader a corpus path wants, by what is there. */
+
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { AlbertNerError } from '../errors.js';
+
+/** `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. */
+export type CorpusFormat = 'conll' | 'pair';
+
+export const SOURCE_FILE = 'source.txt';
+export const TARGET_FILE = 'target.txt';
+
+/** Rejects with ERR_INVALID_DATA when there is nothing, or a folder without the pair. */
+export async function detectFormat(path: string): Promise<CorpusFormat> {
+  if (await isFolder(path)) {
+    const names = await readdir(path);
+    if (names.includes(SOURCE_FILE) && names.includes(TARGET_FILE)) return 'pair';
+    throw new AlbertNerError(
+      'ERR_INVALID_DATA',
+      `Expected ${SOURCE_FILE} and ${TARGET_FILE} in the folder ${path} but found ${names.slice(0, 8).join(', ') || 'nothing'}`,
+      { details: { file: path } },
+    );
+  }
+  if (basename(path) !== SOURCE_FILE) return 'conll';
+  const names = await readdir(dirname(path));
+  return names.includes(TARGET_FILE) ? 'pair' : 'conll';
+}
+
+/** The two files of a pair, given their folder or its source.txt. */
+export async function pairFiles(path: string): Promise<{ source: string; target: string }> {
+  const folder = (await isFolder(path)) ? path : dirname(path);
+  return { source: join(folder, SOURCE_FILE), target: join(folder, TARGET_FILE) };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (cause) {
+    throw new AlbertNerError(
+      'ERR_INVALID_DATA',
+      `Can't read the corpus ${path}: ${(cause as Error).message}`,
+      {
+        details: { file: path },
+        cause,
+      },
+    );
+  }
+}

@@ -1,0 +1,54 @@
+/** From labelled text to what training takes: unit ids and tags, in pieces the encoder can hold. */
+
+import type { TagSet } from '../labels/scheme.js';
+import { encodeSpans, type Span } from '../labels/spans.js';
+import type { Tokenizer, Units } from '../text/tokenizer.js';
+import { lines, splitForTraining } from '../text/windows.js';
+import type { LabelledSentence } from './corpus.js';
+
+/** One training sequence. */
+export interface Example {
+  /** Vocabulary ids. */
+  ids: Int32Array;
+  /** Tag indexes, as many. */
+  tags: Int32Array;
+}
+
+/**
+ * UTF-16 spans to unit positions: every unit a span touches belongs to it. A span whose characters all vanished in
+ * tokenisation is dropped. Both lists are in text order.
+ */
+export function alignSpans(units: Units, spans: readonly Span[]): Span[] {
+  const aligned: Span[] = [];
+  let unit = 0;
+  for (const { start, end, label } of spans) {
+    while (unit < units.length && units.ends[unit] <= start) unit += 1;
+    const first = unit;
+    while (unit < units.length && units.starts[unit] < end) unit += 1;
+    if (unit > first) aligned.push({ start: first, end: unit, label });
+  }
+  return aligned;
+}
+
+/** Examples of at most `maxUnits` units: long lines are split, never cut off, and never inside an entity. */
+export function toExamples(
+  { text, spans }: LabelledSentence,
+  tokenizer: Tokenizer,
+  tagSet: TagSet,
+  maxUnits: number,
+): Example[] {
+  const examples: Example[] = [];
+  for (const { start, end } of lines(text)) {
+    const units = tokenizer.tokenize(text, start, end);
+    const inLine = spans.filter((span) => span.start >= start && span.end <= end);
+    const tags = encodeSpans(alignSpans(units, inLine), units.length, tagSet);
+    const isInside = (tag: number) => tagSet.continuesEntity(tag);
+    for (const piece of splitForTraining(text, units, tags, { maxUnits, isInside })) {
+      examples.push({
+        ids: units.ids.slice(piece.start, piece.end),
+        tags: tags.slice(piece.start, piece.end),
+      });
+    }
+  }
+  return examples;
+}

@@ -1,0 +1,57 @@
+/** Lines of a text file, decoded strictly: what every corpus reader starts from. */
+
+import { readFile } from 'node:fs/promises';
+import { AlbertNerError } from '../errors.js';
+
+/**
+ * Lines without their ends ('\n' or '\r\n') and without a byte order mark. Rejects with ERR_INVALID_DATA: unreadable,
+ * empty, UTF-16, not UTF-8 (with the byte offset).
+ */
+export async function readLines(file: string): Promise<string[]> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(file);
+  } catch (cause) {
+    throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${(cause as Error).message}`, {
+      details: { file },
+      cause,
+    });
+  }
+  if (bytes.length === 0) throw invalid(file, 'the file is empty', 0);
+  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
+    throw invalid(file, 'it is UTF-16; convert it to UTF-8', 0);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    const byteOffset = firstInvalidByte(bytes);
+    throw invalid(file, `it is not UTF-8 at byte ${byteOffset}`, byteOffset);
+  }
+  const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  if (lines.at(-1) === '') lines.pop();
+  return lines;
+}
+
+function invalid(file: string, why: string, byteOffset: number): AlbertNerError {
+  return new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${why}`, {
+    details: { file, byteOffset },
+  });
+}
+
+/** The start of the first sequence that isn't UTF-8, by halving: decoding a prefix fails exactly past it. */
+function firstInvalidByte(bytes: Uint8Array): number {
+  let sound = 0;
+  let broken = bytes.length;
+  while (broken - sound > 1) {
+    const middle = (sound + broken) >> 1;
+    try {
+      // As a stream: a character cut off by the end of the prefix isn't an error.
+      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
+      sound = middle;
+    } catch {
+      broken = middle;
+    }
+  }
+  return sound;
+}

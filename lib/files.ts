@@ -1,0 +1,53 @@
+/** Files written so that no reader ever sees half of one, and files read with clear errors. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { AlbertNerError } from './errors.js';
+
+/**
+ * Lets `write` fill a temporary file in the same folder (made if missing), flushes it and renames it to `path`. When
+ * anything fails the temporary file is removed and `path` is as it was.
+ */
+export async function replaceFile<T>(path: string, write: (file: FileHandle) => Promise<T>): Promise<T> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const file = await open(temporary, 'wx');
+    let result: T;
+    try {
+      result = await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    return result;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Writes a whole file beside its place and renames it there. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await replaceFile(path, (file) => file.writeFile(data));
+}
+
+/** Hex digest. */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** UTF-8 text without a byte order mark. Rejects with ERR_INVALID_DATA: unreadable, not UTF-8. */
+export async function readTextFile(file: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
+  } catch (cause) {
+    const why = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
+    throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${why}`, { details: { file }, cause });
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * Model directories: model.json, model.safetensors, vocab.txt and a card, read and written.
+ *
+ * model.json is the commit mark. Writing removes it first and renames it into place last, and it holds the hash of the
+ * weights: a process killed at any moment leaves a whole model or none, never a mixture.
+ */
+
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  readSafetensorsHeader,
+  type WritableTensor,
+  writeSafetensors,
+} from '../../albert/convert/safetensors.js';
+import { parseJson } from '../../albert/encoder-config.js';
+import { selectEncoderTensors } from '../../albert/name-map.js';
+import { AlbertNerError } from '../errors.js';
+import { sha256File, writeFileAtomic } from '../files.js';
+import { TagSet } from '../labels/scheme.js';
+import type { NativeTensorFile } from '../native/binding.js';
+import { Vocab } from '../text/vocab.js';
+import { asNativeEntry, VOCAB_FILE, WEIGHTS_FILE } from './encoder-folder.js';
+
+const DESCRIPTION_FILE = 'model.json';
+const CARD_FILE = 'README.md';
+const FORMAT_VERSION = 1;
+/** Names of the encoder's tensors in a model directory start with this, as in transformers' task models. */
+export const ENCODER_PREFIX = 'albert.';
+const HEAD_NAMES = /^(bilstm|classifier|crf)\./;
+
+const positiveInteger = z.int().positive();
+
+const encoderSchema = z.strictObject({
+  layout: z.enum(['google', 'bright']),
+  vocabSize: positiveInteger,
+  embeddingSize: positiveInteger,
+  hiddenSize: positiveInteger,
+  layerCount: positiveInteger,
+  groupCount: positiveInteger,
+  headCount: positiveInteger,
+  intermediateSize: positiveInteger,
+  activation: z.enum(['gelu_erf', 'gelu_tanh', 'relu', 'silu']),
+  layerNormPlacement: z.enum(['post', 'pre']),
+  layerNormEps: z.number().positive(),
+  maxPosition: positiveInteger,
+  typeVocabSize: positiveInteger,
+});
+
+const descriptionSchema = z.strictObject({
+  formatVersion: z.literal(FORMAT_VERSION),
+  encoder: encoderSchema,
+  /** hiddenSize is per direction. */
+  head: z.strictObject({ hiddenSize: positiveInteger, dropout: z.number().min(0).lt(1) }),
+  /** In the order of the tags' indexes. */
+  labels: z.array(z.string().regex(/^\S+$/)).min(1),
+  scheme: z.enum(['BIO', 'BIOES']),
+  text: z.strictObject({ maxUnits: positiveInteger, margin: z.int().min(0) }),
+  /** Scores by the name of the data, as training measured them. */
+  scores: z.record(z.string(), z.unknown()).nullable(),
+  training: z.record(z.string(), z.unknown()).nullable(),
+  weights: z.strictObject({
+    file: z.literal(WEIGHTS_FILE),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    bytes: positiveInteger,
+  }),
+});
+
+/** The content of model.json. */
+export type ModelDescription = z.infer<typeof descriptionSchema>;
+
+export interface ModelDirectory {
+  description: ModelDescription;
+  vocab: Vocab;
+  encoderWeights: NativeTensorFile;
+  headWeights: NativeTensorFile;
+}
+
+/**
+ * Rejects with ERR_MODEL_NOT_FOUND (no directory, no model.json), ERR_CHECKPOINT_UNREADABLE (damaged, wrong hash),
+ * ERR_CHECKPOINT_MISMATCH (format, names, shapes), ERR_LABELS_MISMATCH (labels and weights disagree).
+ */
+export async function readModelDirectory(directory: string): Promise<ModelDirectory> {
+  const description = parseDescription(await readDescription(directory), join(directory, DESCRIPTION_FILE));
+  const path = join(directory, WEIGHTS_FILE);
+  const vocab = await Vocab.read(join(directory, VOCAB_FILE));
+  const { tensors } = await readSafetensorsHeader(path);
+  const sha256 = await sha256File(path);
+  if (sha256 !== description.weights.sha256) {
+    throw new AlbertNerError(
+      'ERR_CHECKPOINT_UNREADABLE',
+      `${path} isn't the file ${DESCRIPTION_FILE} was written for: its SHA-256 differs`,
+      { details: { file: path, reason: 'E_HASH' } },
+    );
+  }
+  if (vocab.size > description.encoder.vocabSize) {
+    throw new AlbertNerError(
+      'ERR_CHECKPOINT_MISMATCH',
+      `${directory}: the vocabulary has ${vocab.size} entries but the embedding ${description.encoder.vocabSize}`,
+      { details: { file: join(directory, VOCAB_FILE), reason: 'E_VOCAB' } },
+    );
+  }
+  const encoder = tensors.filter(({ name }) => name.startsWith(ENCODER_PREFIX));
+  const head = tensors.filter(({ name }) => HEAD_NAMES.test(name));
+  checkLabels(description, head.find(({ name }) => name === 'crf.end_transitions')?.shape[0], directory);
+  const selected = selectEncoderTensors(encoder, description.encoder, path).tensors;
+  return {
+    description,
+    vocab,
+    encoderWeights: { path, tensors: selected.map(asNativeEntry) },
+    headWeights: { path, tensors: head.map(asNativeEntry) },
+  };
+}
+
+async function readDescription(directory: string): Promise<string> {
+  try {
+    return await readFile(join(directory, DESCRIPTION_FILE), 'utf8');
+  } catch (cause) {
+    const names: string[] = await readdir(directory).catch(() => []);
+    const why = names.includes(WEIGHTS_FILE)
+      ? `it has weights but no ${DESCRIPTION_FILE}: writing it was interrupted; train or copy it again`
+      : 'make one with: albert-ner train';
+    throw new AlbertNerError('ERR_MODEL_NOT_FOUND', `No model in ${directory}: ${why}`, {
+      details: { file: join(directory, DESCRIPTION_FILE) },
+      cause,
+    });
+  }
+}
+
+function parseDescription(text: string, file: string): ModelDescription {
+  const json = parseJson(text, file);
+  const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === 'number' && version > FORMAT_VERSION) {
+    throw new AlbertNerError(
+      'ERR_CHECKPOINT_MISMATCH',
+      `${file} has format version ${version}, newer than ${FORMAT_VERSION}; use a newer albert-ner`,
+      { details: { file, reason: 'E_VERSION' } },
+    );
+  }
+  const result = descriptionSchema.safeParse(json);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const option = issue.path.join('.');
+  throw new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `${file}: ${option || 'model'}: ${issue.message}`, {
+    details: { file, option, reason: 'E_DESCRIPTION' },
+  });
+}
+
+function checkLabels(
+  { labels, scheme }: ModelDescription,
+  tagCount: number | undefined,
+  directory: string,
+): void {
+  const expected = new TagSet(labels, scheme).size;
+  if (tagCount === expected) return;
+  throw new AlbertNerError(
+    'ERR_LABELS_MISMATCH',
+    `${directory}: ${labels.length} labels in ${scheme} make ${expected} tags but the weights have ${tagCount ?? 'none'}`,
+    { details: { file: directory } },
+  );
+}
+
+export interface ModelContent {
+  description: Omit<ModelDescription, 'weights'>;
+  vocab: Vocab;
+  /** albert.*, bilstm.*, classifier.* and crf.* */
+  tensors: readonly WritableTensor[];
+  /** Markdown. */
+  card: string;
+}
+
+/** Returns the description as written. */
+export async function writeModelDirectory(
+  directory: string,
+  { description, vocab, tensors, card }: ModelContent,
+): Promise<ModelDescription> {
+  await rm(join(directory, DESCRIPTION_FILE), { force: true });
+  const { sha256, bytes } = await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
+  await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
+  await writeFileAtomic(join(directory, CARD_FILE), card);
+  const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
+  await writeFileAtomic(join(directory, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
+  return whole;
+}

@@ -1,0 +1,25 @@
+/** What a training run tells its caller while it runs; the command line draws it, metrics.jsonl records it. */
+
+import type { EntityReport } from '../evaluation/entity-f1.js';
+
+export type TrainingEvent =
+  | { type: 'data'; trainSentences: number; trainSequences: number; devSentences: number; labels: string[] }
+  | { type: 'extract'; done: number; total: number }
+  | { type: 'resume'; epoch: number; step: number }
+  | {
+      type: 'step';
+      /** From 1. */
+      epoch: number;
+      epochs: number;
+      /** Steps done in this epoch and steps of an epoch. */
+      step: number;
+      steps: number;
+      /** Mean negative log-likelihood per unit since the epoch began, in nats. */
+      loss: number;
+      sentencesPerSecond: number;
+    }
+  | { type: 'epoch'; epoch: number; step: number; loss: number; seconds: number }
+  | { type: 'evaluation'; epoch: number; step: number; report: EntityReport; improved: boolean }
+  | { type: 'stop'; reason: 'finished' | 'patience' | 'stop-after' };
+
+export type TrainingListener = (event: TrainingEvent) => void;

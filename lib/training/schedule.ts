@@ -1,0 +1,20 @@
+/** The learning rate over a run: linear warm-up, then constant or linear decay to zero. */
+
+export interface Schedule {
+  /** Steps of the whole run. */
+  totalSteps: number;
+  /** Share of the run spent warming up, in [0, 1]. */
+  warmupRatio: number;
+  decay: 'linear' | 'none';
+}
+
+/**
+ * Factor on the base learning rate for a step counted from 0, in (0, 1]. The first step of a warm-up is 1/warmup,
+ * not 0, and the last step of a decay is not 0: no step is wasted.
+ */
+export function learningRateFactor(step: number, { totalSteps, warmupRatio, decay }: Schedule): number {
+  const warmupSteps = Math.round(totalSteps * warmupRatio);
+  if (step < warmupSteps) return (step + 1) / warmupSteps;
+  if (decay === 'none') return 1;
+  return Math.max(totalSteps - step, 1) / Math.max(totalSteps - warmupSteps, 1);
+}

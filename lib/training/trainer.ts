@@ -1,0 +1,330 @@
+/**
+ * The training loop: frozen features, batches, optimizer steps, evaluation on dev, best model and last checkpoint.
+ *
+ * A run is exactly repeatable and resumable on CPU: batches come from (seed, epoch), dropout from (seed, step), so a
+ * resumed run needs no generator state. The order of writes matters: the best model is published before the last
+ * checkpoint that says so; a kill in between only repeats the steps since the checkpoint before.
+ */
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { planBatches } from '../data/batches.js';
+import { AlbertNerError } from '../errors.js';
+import type { EntityReport } from '../evaluation/entity-f1.js';
+import { evaluateCorpus } from '../evaluation/evaluate.js';
+import { throwIfAborted } from '../model/cancellation.js';
+import { loadModel, openSession } from '../model/load-model.js';
+import { nativeEncoderConfig, nativeHeadConfig } from '../model/native-config.js';
+import { Tagger } from '../model/tagger.js';
+import type { NativeFeatureStore, NativeSession } from '../native/binding.js';
+import { loadNative } from '../native/load.js';
+import { mixSeed } from '../random.js';
+import type { TrainingEvent, TrainingListener } from './events.js';
+import { DevSet, extractExamples } from './feature-sets.js';
+import { type PreparedRun, prepareRun, type RunInputs } from './prepare.js';
+import { publishModel } from './publish.js';
+import { learningRateFactor } from './schedule.js';
+import {
+  checkSameRun,
+  loadTrainingState,
+  newTrainingState,
+  saveTrainingState,
+  type TrainingState,
+} from './state.js';
+
+/** Streams of random numbers derived from the run's seed. */
+const SEED_STREAM = { head: 1, batches: 2, dropout: 3 } as const;
+
+export interface TrainOptions extends RunInputs {
+  /** Model directory to write; its `training` folder holds the last checkpoint and the features of a running run. */
+  output: string;
+  /** Continue from the last checkpoint in `output`. */
+  resume?: boolean;
+  /** Stop after this many epochs of the run, saving the checkpoint: the rest can be resumed later. */
+  stopAfterEpochs?: number;
+  /** On abort the last checkpoint is saved and the promise rejects with ERR_ABORTED. */
+  signal?: AbortSignal;
+  onEvent?: TrainingListener;
+}
+
+export interface TrainResult {
+  /** The model directory. */
+  directory: string;
+  /** Scores of the saved model on dev, by the very code `evaluate` runs; null without dev data or before any model. */
+  report: EntityReport | null;
+  epochs: number;
+  steps: number;
+  best: TrainingState['best'];
+}
+
+/** Where a run in `output` keeps its own files. */
+export function trainingFiles(output: string): {
+  folder: string;
+  last: string;
+  metrics: string;
+  config: string;
+} {
+  const folder = join(output, 'training');
+  return {
+    folder,
+    last: join(folder, 'last.safetensors'),
+    metrics: join(folder, 'metrics.jsonl'),
+    config: join(folder, 'config.yml'),
+  };
+}
+
+/**
+ * Trains a tagger on a frozen encoder and leaves the best model in `output`.
+ *
+ * Rejects with ERR_INVALID_CONFIG, ERR_INVALID_DATA (file and line), ERR_CHECKPOINT_*, ERR_MODEL_NOT_FOUND (resume
+ * without a checkpoint), ERR_DEVICE_UNAVAILABLE, ERR_NATIVE_*, ERR_ABORTED.
+ */
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const prepared = await prepareRun(options);
+  await mkdir(trainingFiles(options.output).folder, { recursive: true });
+  const session = openSession({ device: options.config.device, threads: options.config.threads });
+  const run = new TrainingRun(prepared, session, options);
+  try {
+    await run.start();
+    await run.epochs();
+  } finally {
+    await run.close();
+  }
+  return run.result();
+}
+
+class TrainingRun {
+  private readonly prepared: PreparedRun;
+  private readonly session: NativeSession;
+  private readonly options: TrainOptions;
+  private readonly tagger: Tagger;
+  private readonly files: ReturnType<typeof trainingFiles>;
+  private readonly lengths: Int32Array;
+  private state: TrainingState;
+  private readonly stores: NativeFeatureStore[] = [];
+  private dev: DevSet | null = null;
+
+  constructor(prepared: PreparedRun, session: NativeSession, options: TrainOptions) {
+    const { encoder, tagSet, text, examples, identity } = prepared;
+    const { vocab } = encoder;
+    this.prepared = prepared;
+    this.session = session;
+    this.options = options;
+    this.files = trainingFiles(options.output);
+    this.tagger = new Tagger({ addon: loadNative(), session, vocab, labels: tagSet.labels, text });
+    this.lengths = Int32Array.from(examples, ({ ids }) => ids.length);
+    this.state = newTrainingState(identity);
+  }
+
+  private emit(event: TrainingEvent): void {
+    this.options.onEvent?.(event);
+  }
+
+  /** Weights, optimizer and features: from the seed, or from the last checkpoint. */
+  async start(): Promise<void> {
+    const { config, encoder, tagSet, train, dev, examples, identity } = this.prepared;
+    this.emit({
+      type: 'data',
+      trainSentences: train.sentences.length,
+      trainSequences: examples.length,
+      devSentences: dev?.sentences.length ?? 0,
+      labels: [...tagSet.labels],
+    });
+    const saved = this.options.resume ? await loadTrainingState(this.files.last) : null;
+    if (saved) checkSameRun(saved.state.identity, identity, this.files.last);
+    await this.session.loadEncoder(nativeEncoderConfig(encoder.config, encoder.vocab), encoder.weights);
+    const head = nativeHeadConfig({
+      featureSize: encoder.config.hiddenSize,
+      hiddenSize: config.hiddenSize / 2,
+      dropout: config.dropout,
+      tagSet,
+    });
+    if (saved) await this.session.loadHead(head, saved.head);
+    else await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
+    const { optimizer: kind, weightDecay, clipNorm } = config.train;
+    await this.session.initOptimizer({
+      kind,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay,
+      clipNorm,
+    });
+    if (saved) {
+      await this.session.loadOptimizer(saved.optimizer);
+      this.state = saved.state;
+      this.emit({ type: 'resume', epoch: this.state.epoch, step: this.state.globalStep });
+    }
+    await this.extract();
+  }
+
+  private async extract(): Promise<void> {
+    const { examples, dev } = this.prepared;
+    const total = examples.length + (dev?.sentences.length ?? 0);
+    let done = 0;
+    const context = {
+      addon: loadNative(),
+      session: this.session,
+      signal: this.options.signal,
+      onProgress: (added: number) => {
+        done += added;
+        this.emit({ type: 'extract', done, total });
+      },
+    };
+    await extractExamples(await this.openStore('train'), examples, context);
+    if (dev)
+      this.dev = await DevSet.extract(await this.openStore('dev'), dev.sentences, this.tagger, context);
+  }
+
+  private async openStore(part: 'train' | 'dev'): Promise<NativeFeatureStore> {
+    const file = join(this.files.folder, `features-${part}-${process.pid}.bin`);
+    const store = await this.session.createFeatureStore(file);
+    this.stores.push(store);
+    return store;
+  }
+
+  /** Deletes the feature files and frees the session. */
+  async close(): Promise<void> {
+    for (const store of this.stores) await this.session.closeFeatureStore(store);
+    await this.session.dispose();
+  }
+
+  /** The remaining epochs, up to the configured number, the patience or `stopAfterEpochs`. */
+  async epochs(): Promise<void> {
+    const { train } = this.prepared.config;
+    const lastEpoch = Math.min(train.epochs, this.options.stopAfterEpochs ?? train.epochs);
+    while (this.state.epoch < lastEpoch) {
+      if (this.patienceIsOver()) {
+        this.emit({ type: 'stop', reason: 'patience' });
+        return;
+      }
+      await this.epoch();
+    }
+    this.emit({ type: 'stop', reason: lastEpoch < train.epochs ? 'stop-after' : 'finished' });
+  }
+
+  private patienceIsOver(): boolean {
+    const { patience } = this.prepared.config.train;
+    return patience > 0 && this.state.evaluationsWithoutGain >= patience;
+  }
+
+  private async epoch(): Promise<void> {
+    const { config } = this.prepared;
+    const { batchSize, seed } = config;
+    const batches = planBatches(this.lengths, {
+      batchSize,
+      seed: mixSeed(seed, SEED_STREAM.batches),
+      epoch: this.state.epoch,
+    });
+    const startedMs = performance.now();
+    let sentences = 0;
+    while (this.state.stepInEpoch < batches.length) {
+      if (this.options.signal?.aborted) {
+        await this.saveLast();
+        throwIfAborted(this.options.signal);
+      }
+      const batch = batches[this.state.stepInEpoch];
+      await this.step(batch, batches.length);
+      sentences += batch.length;
+      this.emit({
+        type: 'step',
+        epoch: this.state.epoch + 1,
+        epochs: config.train.epochs,
+        step: this.state.stepInEpoch,
+        steps: batches.length,
+        loss: this.state.lossSum / this.state.lossUnits,
+        sentencesPerSecond: (1000 * sentences) / (performance.now() - startedMs),
+      });
+      const { evalEverySteps } = config.train;
+      const epochEnds = this.state.stepInEpoch === batches.length;
+      if (evalEverySteps > 0 && this.state.globalStep % evalEverySteps === 0 && !epochEnds)
+        await this.evaluate();
+    }
+    await this.endEpoch((performance.now() - startedMs) / 1000);
+  }
+
+  private async endEpoch(seconds: number): Promise<void> {
+    const { state } = this;
+    const loss = state.lossSum / state.lossUnits;
+    this.emit({ type: 'epoch', epoch: state.epoch + 1, step: state.globalStep, loss, seconds });
+    this.state = { ...state, epoch: state.epoch + 1, stepInEpoch: 0, lossSum: 0, lossUnits: 0 };
+    await this.evaluate();
+    await this.saveLast();
+  }
+
+  private async step(batch: Int32Array, stepsPerEpoch: number): Promise<void> {
+    const { config, examples } = this.prepared;
+    const { epochs, warmupRatio, decay, learningRates } = config.train;
+    const { globalStep } = this.state;
+    const factor = learningRateFactor(globalStep, { totalSteps: epochs * stepsPerEpoch, warmupRatio, decay });
+    const units = batch.reduce((sum, example) => sum + this.lengths[example], 0);
+    const tags = new Int32Array(units); // [N]
+    let row = 0;
+    for (const example of batch) {
+      tags.set(examples[example].tags, row);
+      row += this.lengths[example];
+    }
+    const { loss } = await this.session.trainStep({
+      features: this.stores[0],
+      sequences: batch,
+      tags,
+      learningRates: {
+        bilstm: learningRates.bilstm * factor,
+        classifier: learningRates.classifier * factor,
+        crf: learningRates.crf * factor,
+      },
+      seed: mixSeed(config.seed, SEED_STREAM.dropout, globalStep),
+    });
+    this.state.lossSum += loss * units;
+    this.state.lossUnits += units;
+    this.state.stepInEpoch += 1;
+    this.state.globalStep += 1;
+  }
+
+  /** Scores dev and publishes the model when it is the best so far; without dev every epoch is. */
+  private async evaluate(): Promise<void> {
+    const { epoch, globalStep: step } = this.state;
+    const report = this.dev ? await this.dev.evaluate(this.session, this.prepared.tagSet.labels) : null;
+    const f1 = report?.micro.f1 ?? 0;
+    const improved = report === null || this.state.best === null || f1 > this.state.best.f1;
+    this.state.evaluationsWithoutGain = improved ? 0 : this.state.evaluationsWithoutGain + 1;
+    if (improved) {
+      this.state.best = { f1, epoch, step };
+      await this.publish(report);
+    }
+    if (report) this.emit({ type: 'evaluation', epoch, step, report, improved });
+  }
+
+  private async publish(report: EntityReport | null): Promise<void> {
+    const { epoch, globalStep: step } = this.state;
+    const [encoder, head] = await Promise.all([
+      this.session.exportTensors('encoder'),
+      this.session.exportTensors('head'),
+    ]);
+    await publishModel(this.options.output, this.prepared, { encoder, head }, { report, epoch, step });
+  }
+
+  private async saveLast(): Promise<void> {
+    const [head, optimizer] = await Promise.all([
+      this.session.exportTensors('head'),
+      this.session.exportTensors('optimizer'),
+    ]);
+    await saveTrainingState(this.files.last, this.state, { head, optimizer });
+  }
+
+  /** Scores the saved model afresh, after close: what is reported is what was saved. */
+  async result(): Promise<TrainResult> {
+    const { output: directory, signal, config } = this.options;
+    const { dev } = this.prepared;
+    const { epoch, globalStep, best } = this.state;
+    if (best === null) throw new AlbertNerError('ERR_INTERNAL', 'A run ended without any model');
+    if (!dev) return { directory, report: null, epochs: epoch, steps: globalStep, best };
+    const { description, session, tagger } = await loadModel(directory, config);
+    try {
+      const { report } = await evaluateCorpus(tagger, dev, { modelLabels: description.labels, signal });
+      return { directory, report, epochs: epoch, steps: globalStep, best };
+    } finally {
+      await session.dispose();
+    }
+  }
+}

@@ -1,0 +1,53 @@
+// The module: builds the environment's state and registers what it exports.
+
+#include <napi.h>
+
+#include "binding/environment.h"
+#include "binding/errors.h"
+#include "binding/op_bridge.h"
+#include "binding/session.h"
+#include "runtime/build_info.h"
+#include "runtime/device.h"
+
+namespace albert_ner::binding {
+namespace {
+
+Napi::Value build_info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const runtime::BuildInfo build = runtime::build_info();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("version", build.version);
+  result.Set("torchCompiled", build.torch_compiled);
+  result.Set("torchLoaded", build.torch_loaded);
+  result.Set("cuda", build.cuda ? Napi::Value(Napi::String::New(env, *build.cuda)) : env.Null());
+  result.Set("compiler", build.compiler);
+  result.Set("commit", build.commit);
+  result.Set("instructionSet", build.instruction_set);
+  result.Set("napiVersion", NAPI_VERSION);
+  return result;
+}
+
+Napi::Value cuda_unavailable_reason(const Napi::CallbackInfo& info) {
+  const std::optional<std::string> reason = runtime::cuda_unavailable_reason();
+  return reason ? Napi::Value(Napi::String::New(info.Env(), *reason)) : info.Env().Null();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  try {
+    runtime::check_torch_version();
+    env.SetInstanceData(new Environment(env));
+    exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
+    exports.Set("cudaUnavailableReason", Napi::Function::New(env, cuda_unavailable_reason, "cudaUnavailableReason"));
+    register_session(env, exports);
+    register_op_bridge(env, exports);
+  } catch (...) {
+    throw to_js_error(env, std::current_exception());
+  }
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(albert_ner, init)
+
+}  // namespace albert_ner::binding

@@ -1,0 +1,163 @@
+#include "binding/op_bridge.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/stack.h>
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cstring>
+#include <vector>
+
+#include "binding/args.h"
+#include "binding/errors.h"
+#include "common/check.h"
+
+namespace albert_ner::binding {
+namespace {
+
+struct DtypeName {
+  at::ScalarType dtype;
+  const char* name;
+  napi_typedarray_type array;
+};
+
+constexpr DtypeName kDtypes[] = {
+    {at::kFloat, "float32", napi_float32_array},     {at::kDouble, "float64", napi_float64_array},
+    {at::kInt, "int32", napi_int32_array},           {at::kLong, "int64", napi_bigint64_array},
+    {at::kBool, "bool", napi_uint8_array},
+};
+
+at::Tensor to_tensor(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "tensor");
+  const std::string dtype = to_string(object.Get("dtype"), "dtype");
+  const Napi::Value data = object.Get("data");
+  for (const DtypeName& known : kDtypes) {
+    if (dtype != known.name) continue;
+    if (!data.IsTypedArray() || data.As<Napi::TypedArray>().TypedArrayType() != known.array) break;
+    std::vector<int64_t> shape;
+    const Napi::Array sizes = object.Get("shape").As<Napi::Array>();
+    for (uint32_t dim = 0; dim < sizes.Length(); ++dim) shape.push_back(to_integer(sizes.Get(dim), "shape"));
+    at::Tensor tensor = at::empty(shape, known.dtype);
+    const Napi::TypedArray array = data.As<Napi::TypedArray>();
+    check_argument(array.ByteLength() == tensor.nbytes(), "data", std::to_string(tensor.nbytes()) + " bytes",
+                   array.ByteLength());
+    if (tensor.nbytes() > 0) {
+      const char* bytes = static_cast<const char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+      std::memcpy(tensor.mutable_data_ptr(), bytes, tensor.nbytes());
+    }
+    return tensor;
+  }
+  throw_invalid("tensor", "data that fits its dtype", dtype);
+}
+
+Napi::Value from_tensor(Napi::Env env, const at::Tensor& tensor) {
+  if (!tensor.defined()) return env.Null();
+  const at::Tensor plain = tensor.detach().contiguous().cpu();
+  for (const DtypeName& known : kDtypes) {
+    if (plain.scalar_type() != known.dtype) continue;
+    Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, plain.nbytes());
+    if (plain.nbytes() > 0) std::memcpy(buffer.Data(), plain.const_data_ptr(), plain.nbytes());
+    napi_value array = nullptr;
+    napi_create_typedarray(env, known.array, plain.numel(), buffer, 0, &array);
+    Napi::Array shape = Napi::Array::New(env);
+    for (int64_t dim = 0; dim < plain.dim(); ++dim) shape.Set(static_cast<uint32_t>(dim), plain.size(dim));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("dtype", known.name);
+    object.Set("shape", shape);
+    object.Set("data", array);
+    return object;
+  }
+  throw_invalid("output", "a dtype JavaScript has", c10::toString(plain.scalar_type()));
+}
+
+/// Reads an argument as its schema wants it and collects the floating tensors, which may get gradients.
+c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool with_grad,
+                      std::vector<at::Tensor>& inputs) {
+  auto input = [&](const Napi::Value& js) {
+    at::Tensor tensor = to_tensor(js);
+    if (tensor.is_floating_point()) {
+      tensor.requires_grad_(with_grad);
+      inputs.push_back(tensor);
+    }
+    return tensor;
+  };
+  if (value.IsNull() || value.IsUndefined()) return {};
+  if (value.IsArray()) {
+    c10::List<at::Tensor> list;
+    const Napi::Array array = value.As<Napi::Array>();
+    for (uint32_t k = 0; k < array.Length(); ++k) list.push_back(input(array.Get(k)));
+    return list;
+  }
+  if (value.IsObject()) return input(value);
+  if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
+  const double number = to_double(value, "argument");
+  if (type->kind() == c10::TypeKind::IntType) return static_cast<int64_t>(number);
+  return number;
+}
+
+void collect(const c10::IValue& value, std::vector<at::Tensor>& outputs) {
+  if (value.isTensor()) {
+    outputs.push_back(value.toTensor());
+  } else if (value.isTensorList()) {
+    for (const at::Tensor& tensor : value.toTensorVector()) outputs.push_back(tensor);
+  }
+}
+
+Napi::Array from_tensors(Napi::Env env, const std::vector<at::Tensor>& tensors) {
+  Napi::Array array = Napi::Array::New(env);
+  for (size_t k = 0; k < tensors.size(); ++k) array.Set(static_cast<uint32_t>(k), from_tensor(env, tensors[k]));
+  return array;
+}
+
+std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& outputs, const Napi::Array& seeds,
+                                     const std::vector<at::Tensor>& inputs) {
+  std::vector<at::Tensor> used;
+  std::vector<at::Tensor> grads;
+  for (uint32_t k = 0; k < seeds.Length() && k < outputs.size(); ++k) {
+    if (!seeds.Get(k).IsObject()) continue;
+    used.push_back(outputs[k]);
+    grads.push_back(to_tensor(seeds.Get(k)));
+  }
+  return torch::autograd::grad(used, inputs, grads, false, false, true);
+}
+
+Napi::Value call_op(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    const std::string name = to_string(info[0], "name");
+    const Napi::Array args = info[1].As<Napi::Array>();
+    const bool with_grad = info[2].IsArray();
+    const size_t dot = name.find('.');
+    const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow(
+        name.substr(0, dot).c_str(), dot == std::string::npos ? "" : name.substr(dot + 1).c_str());
+    const auto& parameters = op.schema().arguments();
+    check_argument(args.Length() == parameters.size(), "args", std::to_string(parameters.size()) + " arguments",
+                   args.Length());
+    torch::jit::Stack stack;
+    std::vector<at::Tensor> inputs;
+    for (uint32_t k = 0; k < args.Length(); ++k) {
+      stack.push_back(to_ivalue(args.Get(k), parameters[k].type(), with_grad, inputs));
+    }
+    const at::AutoGradMode mode(with_grad);
+    op.callBoxed(stack);
+    std::vector<at::Tensor> outputs;
+    for (const c10::IValue& value : stack) collect(value, outputs);
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("outputs", from_tensors(env, outputs));
+    const std::vector<at::Tensor> gradients =
+        with_grad ? gradients_of(outputs, info[2].As<Napi::Array>(), inputs) : std::vector<at::Tensor>();
+    result.Set("gradients", from_tensors(env, gradients));
+    return result;
+  } catch (...) {
+    throw to_js_error(env, std::current_exception());
+  }
+}
+
+}  // namespace
+
+void register_op_bridge(Napi::Env env, Napi::Object exports) {
+  exports.Set("_callOp", Napi::Function::New(env, call_op, "_callOp"));
+}
+
+}  // namespace albert_ner::binding

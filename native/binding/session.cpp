@@ -1,0 +1,437 @@
+#include "binding/session.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+
+#include <variant>
+
+#include "binding/args.h"
+#include "binding/promise_task.h"
+#include "binding/requests.h"
+#include "binding/wrapped.h"
+#include "runtime/device.h"
+
+namespace albert_ner::binding {
+namespace {
+
+using Nothing = std::monostate;
+
+Napi::Value from_nothing(Napi::Env env, Nothing&) { return env.Undefined(); }
+
+/// Everything a method body needs of its call.
+struct Call {
+  const Napi::CallbackInfo& info;
+  Napi::Object self;
+  SessionHandle& session;
+
+  /// The cancel token at argument `index`, if any, with the environment's own.
+  runtime::Cancellation cancellation(size_t index) const {
+    runtime::Cancellation cancellation{nullptr, session.environment.teardown()};
+    if (!info[index].IsUndefined()) cancellation.caller = unwrap<CancelTokenHandle>(info[index], "cancel").token;
+    return cancellation;
+  }
+
+  /// Queues `run(state)` on the session's thread; a queued call whose token was cancelled never runs.
+  template <typename Result, typename Run>
+  Napi::Value queue(Run run, typename PromiseTask<Result>::Convert convert,
+                    runtime::Cancellation cancelled = {}) const {
+    auto guarded = [state = session.state, run = std::move(run), cancelled]() -> Result {
+      cancelled.poll();
+      return run(*state);
+    };
+    return PromiseTask<Result>::start(*session.executor, self, guarded, std::move(convert));
+  }
+};
+
+/// An asynchronous method: whatever goes wrong, the promise rejects and nothing is thrown.
+template <Napi::Value (*body)(const Call&)>
+Napi::Value async_method(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  try {
+    SessionHandle& session = unwrap<SessionHandle>(info.This(), "this");
+    if (session.disposed) throw Error(ErrorCode::kDisposed, "The session was disposed of");
+    return body({info, info.This().As<Napi::Object>(), session});
+  } catch (...) {
+    const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(to_js_error(env, std::current_exception()).Value());
+    return deferred.Promise();
+  }
+}
+
+template <typename T>
+T& loaded(std::optional<T>& part, const char* name, const char* makers) {
+  if (!part) throw_invalid("session", std::string(makers) + " before this call", std::string("none (no ") + name + ")");
+  return *part;
+}
+
+encoder::Albert& encoder_of(SessionState& state) {
+  return loaded(state.encoder, "encoder", "loadEncoder or initEncoder");
+}
+model::Head& head_of(SessionState& state) { return loaded(state.head, "head", "loadHead or initHead"); }
+training::Optimizer& optimizer_of(SessionState& state) { return loaded(state.optimizer, "optimizer", "initOptimizer"); }
+
+/// A new head; the optimizer of the one before would update tensors nobody uses.
+void set_head(SessionState& state, model::Head head) {
+  state.optimizer.reset();
+  state.head.emplace(std::move(head));
+}
+
+/// Features of windows of `units`, on the CPU where the head lives.
+at::Tensor encode_on_cpu(SessionState& state, const encoder::PackedUnits& units, const std::vector<int64_t>& windows) {
+  return encoder_of(state).encode(units, windows).cpu();
+}
+
+Napi::Value init_encoder(const Call& call) {
+  const encoder::AlbertConfig config = to_encoder_config(call.info[0]);
+  const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[1], "seed"));
+  return call.queue<Nothing>(
+      [config, seed](SessionState& state) {
+        state.encoder.emplace(encoder::Albert::random(config, seed, state.device));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value load_encoder(const Call& call) {
+  const encoder::AlbertConfig config = to_encoder_config(call.info[0]);
+  const model::TensorFile file = to_tensor_file(call.info[1]);
+  return call.queue<Nothing>(
+      [config, file](SessionState& state) {
+        encoder::NamedTensors weights = model::read_tensors(file, encoder::weight_shapes(config));
+        for (auto& entry : weights) entry.second = entry.second.to(state.device);
+        state.encoder.emplace(config, std::move(weights));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value init_head(const Call& call) {
+  const model::HeadConfig config = to_head_config(call.info[0]);
+  const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[1], "seed"));
+  return call.queue<Nothing>(
+      [config, seed](SessionState& state) {
+        set_head(state, model::Head(config, seed));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value load_head(const Call& call) {
+  const model::HeadConfig config = to_head_config(call.info[0]);
+  const model::TensorFile file = to_tensor_file(call.info[1]);
+  return call.queue<Nothing>(
+      [config, file](SessionState& state) {
+        set_head(state, model::Head(config, file));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value export_tensors(const Call& call) {
+  using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
+  const std::string part = to_string(call.info[0], "part");
+  check_argument(part == "encoder" || part == "head" || part == "optimizer", "part", "encoder, head or optimizer", part);
+  return call.queue<Tensors>(
+      [part](SessionState& state) {
+        Tensors tensors = part == "encoder" ? encoder_of(state).weights()
+                          : part == "head"  ? head_of(state).parameters()
+                                            : optimizer_of(state).state();
+        // Copies: the thread goes on changing the originals before JavaScript has read them.
+        for (auto& entry : tensors) entry.second = entry.second.detach().cpu().clone().contiguous();
+        return tensors;
+      },
+      [](Napi::Env env, Tensors& tensors) { return from_tensors(env, tensors); });
+}
+
+Napi::Value encode(const Call& call) {
+  const encoder::PackedUnits units = to_batch(to_object(call.info[0], "batch"));
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<at::Tensor>(
+      [units, cancellation](SessionState& state) {
+        const std::vector<int64_t> lengths = lengths_of(units.offsets);
+        const int64_t D = encoder_of(state).config().hidden_size;
+        at::Tensor rows = at::empty({static_cast<int64_t>(units.ids.size()), D}, at::kFloat);  // [N, D]
+        model::for_each_batch(lengths, cancellation, [&](const std::vector<int64_t>& windows) {
+          const at::Tensor encoded = encode_on_cpu(state, units, windows);
+          int64_t row = 0;
+          for (int64_t window : windows) {
+            rows.narrow(0, units.offsets[window], lengths[window]).copy_(encoded.narrow(0, row, lengths[window]));
+            row += lengths[window];
+          }
+        });
+        return rows;
+      },
+      [](Napi::Env env, at::Tensor& rows) -> Napi::Value {
+        return to_typed_array<Napi::Float32Array>(env, rows.const_data_ptr<float>(), static_cast<size_t>(rows.numel()));
+      },
+      cancellation);
+}
+
+Napi::Value create_feature_store(const Call& call) {
+  using Shared = std::shared_ptr<SharedFeatureStore>;
+  const std::string path = to_string(call.info[0], "path");
+  return call.queue<Shared>(
+      [path](SessionState&) { return std::make_shared<SharedFeatureStore>(path); },
+      [](Napi::Env env, Shared& shared) -> Napi::Value {
+        Napi::Object object = Environment::of(env).feature_store_constructor.New({});
+        auto handle = std::make_unique<FeatureStoreHandle>();
+        handle->shared = shared;
+        wrap(object, std::move(handle));
+        return object;
+      });
+}
+
+Napi::Value append_features(const Call& call) {
+  const auto shared = unwrap<FeatureStoreHandle>(call.info[0], "store").shared;
+  const encoder::PackedUnits units = to_batch(to_object(call.info[1], "batch"));
+  const runtime::Cancellation cancellation = call.cancellation(2);
+  return call.queue<Nothing>(
+      [shared, units, cancellation](SessionState& state) {
+        const std::vector<int64_t> lengths = lengths_of(units.offsets);
+        std::vector<int64_t> all(lengths.size());
+        for (size_t b = 0; b < all.size(); ++b) all[b] = static_cast<int64_t>(b);
+        // One pass for the whole batch keeps the store all or nothing; callers choose its size.
+        shared->append(encode_on_cpu(state, units, all), lengths);
+        return Nothing();
+      },
+      from_nothing, cancellation);
+}
+
+Napi::Value close_feature_store(const Call& call) {
+  const auto shared = unwrap<FeatureStoreHandle>(call.info[0], "store").shared;
+  return call.queue<Nothing>(
+      [shared](SessionState&) {
+        shared->store.close();
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value init_optimizer(const Call& call) {
+  const training::OptimizerConfig config = to_optimizer_config(call.info[0]);
+  return call.queue<Nothing>(
+      [config](SessionState& state) {
+        state.optimizer.emplace(config, head_of(state).parameters());
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value load_optimizer(const Call& call) {
+  const model::TensorFile file = to_tensor_file(call.info[0]);
+  return call.queue<Nothing>(
+      [file](SessionState& state) {
+        optimizer_of(state).load(file);
+        return Nothing();
+      },
+      from_nothing);
+}
+
+std::vector<int64_t> widened(const std::vector<int32_t>& values) { return {values.begin(), values.end()}; }
+
+Napi::Value train_step(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
+  const std::vector<int64_t> sequences = widened(to_int32_vector(request.Get("sequences"), "sequences"));
+  const std::vector<int32_t> tags = to_int32_vector(request.Get("tags"), "tags");
+  const training::LearningRates rates = to_learning_rates(request.Get("learningRates"));
+  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
+  return call.queue<training::StepResult>(
+      [=](SessionState& state) {
+        const features::PackedFeatures batch = shared->store.gather(sequences);
+        return training::train_step(head_of(state), optimizer_of(state), batch, at::tensor(tags, at::kInt), rates, seed);
+      },
+      [](Napi::Env env, training::StepResult& step) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("loss", step.loss);
+        result.Set("gradientNorm", step.gradient_norm);
+        return result;
+      });
+}
+
+Napi::Value tag(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const encoder::PackedUnits units = to_batch(request);
+  const model::WindowPlan plan = to_window_plan(request, lengths_of(units.offsets));
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<model::Tagging>(
+      [units, plan, cancellation](SessionState& state) {
+        const model::Head& head = head_of(state);
+        auto features = [&](const std::vector<int64_t>& windows) { return encode_on_cpu(state, units, windows); };
+        return model::tag_windows(head, plan, features, cancellation);
+      },
+      from_tagging, cancellation);
+}
+
+Napi::Value tag_features(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
+  const std::vector<int64_t> sequences = widened(to_int32_vector(request.Get("sequences"), "sequences"));
+  // Lengths are known on the session's thread only; the plan is completed there.
+  const model::WindowPlan unsized = to_window_plan(request, {});
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<model::Tagging>(
+      [shared, sequences, unsized, cancellation](SessionState& state) {
+        model::WindowPlan plan = unsized;
+        for (int64_t sequence : sequences) {
+          check_argument(sequence >= 0 && sequence < shared->store.sequence_count(), "sequences",
+                         "sequences of the store", sequence);
+          plan.lengths.push_back(shared->store.length(sequence));
+        }
+        auto features = [&](const std::vector<int64_t>& windows) {
+          std::vector<int64_t> chosen;
+          for (int64_t window : windows) chosen.push_back(sequences[static_cast<size_t>(window)]);
+          return shared->store.gather(chosen).rows;
+        };
+        return model::tag_windows(head_of(state), plan, features, cancellation);
+      },
+      from_tagging, cancellation);
+}
+
+/// Resolves when the thread has freed everything. Not an async_method: it works on a disposed session, too.
+Napi::Value dispose(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+  try {
+    SessionHandle& session = unwrap<SessionHandle>(info.This(), "this");
+    if (session.disposed) {
+      deferred.Resolve(env.Undefined());
+      return deferred.Promise();
+    }
+    session.disposed = true;
+    Environment& environment = session.environment;
+    environment.add_pending(env);
+    auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
+    self->SuppressDestruct();
+    session.executor->request_stop([state = session.state, deferred, self, &environment]() {
+      *state = SessionState{state->device, {}, {}, {}};
+      environment.on_js_thread([deferred, self, &environment](Napi::Env js) {
+        const Napi::HandleScope scope(js);
+        environment.remove_pending(js);
+        deferred.Resolve(js.Undefined());
+        self->Reset();
+      });
+    });
+  } catch (...) {
+    deferred.Reject(to_js_error(env, std::current_exception()).Value());
+  }
+  return deferred.Promise();
+}
+
+/// A synchronous function with our errors.
+template <Napi::Value (*body)(const Napi::CallbackInfo&)>
+Napi::Value sync_method(const Napi::CallbackInfo& info) {
+  try {
+    return body(info);
+  } catch (...) {
+    throw to_js_error(info.Env(), std::current_exception());
+  }
+}
+
+Napi::Value construct_session(const Napi::CallbackInfo& info) {
+  const Napi::Object options = to_object(info[0], "options");
+  const std::string device = to_string(options.Get("device"), "device");
+  const int64_t threads = to_integer(options.Get("threads"), "threads");
+  check_argument(threads <= 1024, "threads", "at most 1024", threads);
+  const Napi::Object self = info.This().As<Napi::Object>();
+  const at::Device chosen = runtime::parse_device(device);
+  auto handle = std::make_unique<SessionHandle>(Environment::of(info.Env()), chosen, static_cast<int>(threads));
+  self.DefineProperty(Napi::PropertyDescriptor::Value("device", Napi::String::New(info.Env(), chosen.str()), napi_enumerable));
+  self.DefineProperty(Napi::PropertyDescriptor::Value(
+      "threads", Napi::Number::New(info.Env(), handle->executor->threads()), napi_enumerable));
+  wrap(self, std::move(handle));
+  return self;
+}
+
+Napi::Value construct_cancel_token(const Napi::CallbackInfo& info) {
+  wrap(info.This().As<Napi::Object>(), std::make_unique<CancelTokenHandle>());
+  return info.This();
+}
+
+Napi::Value cancel(const Napi::CallbackInfo& info) {
+  unwrap<CancelTokenHandle>(info.This(), "this").token->cancel();
+  return info.Env().Undefined();
+}
+
+Napi::Value construct_feature_store(const Napi::CallbackInfo& info) { return info.This(); }
+
+template <std::atomic<int64_t> SharedFeatureStore::* count>
+Napi::Value feature_store_count(const Napi::CallbackInfo& info) {
+  const auto& shared = unwrap<FeatureStoreHandle>(info.This(), "this").shared;
+  return Napi::Number::New(info.Env(), static_cast<double>(((*shared).*count).load()));
+}
+
+using Method = Napi::Value (*)(const Napi::CallbackInfo&);
+
+void set_method(Napi::Object prototype, const char* name, Method method) {
+  prototype.DefineProperty(
+      Napi::PropertyDescriptor::Value(name, Napi::Function::New(prototype.Env(), method, name), napi_default_method));
+}
+
+/// A class whose instances are wrapped by `constructor`, with plain functions as methods.
+Napi::Function define_class(Napi::Env env, const char* name, napi_callback constructor) {
+  napi_value result = nullptr;
+  napi_define_class(env, name, NAPI_AUTO_LENGTH, constructor, nullptr, 0, nullptr, &result);
+  return Napi::Function(env, result);
+}
+
+template <Method body>
+napi_value raw_constructor(napi_env env, napi_callback_info raw) {
+  try {
+    return sync_method<body>(Napi::CallbackInfo(env, raw));
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+SessionHandle::SessionHandle(Environment& owner, at::Device device, int threads)
+    : environment(owner), executor(std::make_unique<runtime::Executor>(threads)) {
+  state->device = device;
+  environment.add(this);
+}
+
+SessionHandle::~SessionHandle() {
+  environment.remove(this);
+  stop();
+}
+
+void SessionHandle::stop() { executor.reset(); }
+
+void register_session(Napi::Env env, Napi::Object exports) {
+  const Napi::Function session = define_class(env, "Session", raw_constructor<construct_session>);
+  const Napi::Object prototype = session.Get("prototype").As<Napi::Object>();
+  set_method(prototype, "initEncoder", async_method<init_encoder>);
+  set_method(prototype, "loadEncoder", async_method<load_encoder>);
+  set_method(prototype, "initHead", async_method<init_head>);
+  set_method(prototype, "loadHead", async_method<load_head>);
+  set_method(prototype, "exportTensors", async_method<export_tensors>);
+  set_method(prototype, "encode", async_method<encode>);
+  set_method(prototype, "createFeatureStore", async_method<create_feature_store>);
+  set_method(prototype, "appendFeatures", async_method<append_features>);
+  set_method(prototype, "closeFeatureStore", async_method<close_feature_store>);
+  set_method(prototype, "initOptimizer", async_method<init_optimizer>);
+  set_method(prototype, "loadOptimizer", async_method<load_optimizer>);
+  set_method(prototype, "trainStep", async_method<train_step>);
+  set_method(prototype, "tag", async_method<tag>);
+  set_method(prototype, "tagFeatures", async_method<tag_features>);
+  set_method(prototype, "dispose", dispose);
+  exports.Set("Session", session);
+
+  const Napi::Function token = define_class(env, "CancelToken", raw_constructor<construct_cancel_token>);
+  set_method(token.Get("prototype").As<Napi::Object>(), "cancel", sync_method<cancel>);
+  exports.Set("CancelToken", token);
+
+  const Napi::Function store = define_class(env, "FeatureStore", raw_constructor<construct_feature_store>);
+  const Napi::Object store_prototype = store.Get("prototype").As<Napi::Object>();
+  auto set_getter = [&](const char* name, Method getter) {
+    store_prototype.DefineProperty(Napi::PropertyDescriptor::Accessor(env, store_prototype, name, getter));
+  };
+  set_getter("sequenceCount", sync_method<feature_store_count<&SharedFeatureStore::sequence_count>>);
+  set_getter("rowCount", sync_method<feature_store_count<&SharedFeatureStore::row_count>>);
+  Environment::of(env).feature_store_constructor = Napi::Persistent(store);
+}
+
+}  // namespace albert_ner::binding

@@ -1,0 +1,74 @@
+// The classes Session, CancelToken and FeatureStore of lib/native/binding.ts.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "binding/environment.h"
+#include "encoder/albert.h"
+#include "features/feature_store.h"
+#include "model/head.h"
+#include "runtime/executor.h"
+#include "training/optimizer.h"
+
+namespace albert_ner::binding {
+
+/// What a session's thread works on; touched on that thread only.
+struct SessionState {
+  at::Device device = at::kCPU;
+  std::optional<encoder::Albert> encoder;
+  std::optional<model::Head> head;
+  std::optional<training::Optimizer> optimizer;
+};
+
+/// The content of a JavaScript Session.
+class SessionHandle : public Stoppable {
+ public:
+  static constexpr napi_type_tag kTypeTag = {0x6a1f0c55d1b04f7aULL, 0x9c3e5a7712d84be1ULL};
+  static constexpr const char* kName = "Session";
+
+  SessionHandle(Environment& environment, at::Device device, int threads);
+  ~SessionHandle() override;
+  void stop() override;
+
+  Environment& environment;
+  std::shared_ptr<SessionState> state = std::make_shared<SessionState>();
+  bool disposed = false;
+  std::unique_ptr<runtime::Executor> executor;
+};
+
+struct CancelTokenHandle {
+  static constexpr napi_type_tag kTypeTag = {0x1d6a0d3b5b6c4e11ULL, 0xa7d7a2ff3c9041b2ULL};
+  static constexpr const char* kName = "CancelToken";
+
+  std::shared_ptr<runtime::CancelToken> token = std::make_shared<runtime::CancelToken>();
+};
+
+/// The store works on its session's thread; the counts are read on the JavaScript thread.
+struct SharedFeatureStore {
+  explicit SharedFeatureStore(const std::string& path) : store(path) {}
+
+  void append(const at::Tensor& rows, const std::vector<int64_t>& lengths) {
+    store.append(rows, lengths);
+    sequence_count = store.sequence_count();
+    row_count = store.row_count();
+  }
+
+  features::FeatureStore store;
+  std::atomic<int64_t> sequence_count{0};
+  std::atomic<int64_t> row_count{0};
+};
+
+struct FeatureStoreHandle {
+  static constexpr napi_type_tag kTypeTag = {0x85c5a6aa5a0e4f0dULL, 0xb0c1f1f0a1f24c3dULL};
+  static constexpr const char* kName = "FeatureStore";
+
+  std::shared_ptr<SharedFeatureStore> shared;
+};
+
+void register_session(Napi::Env env, Napi::Object exports);
+
+}  // namespace albert_ner::binding

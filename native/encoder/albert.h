@@ -1,0 +1,89 @@
+// The ALBERT encoder: configuration, weights, and its forward pass up to the second-to-last layer.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace albert_ner::encoder {
+
+/// Where position and type embeddings are added: google in the embedding width, before the projection to the hidden
+/// width; bright in the hidden width, after it. Weights of one don't fit the other.
+enum class Layout { kGoogle, kBright };
+enum class Activation { kGeluErf, kGeluTanh, kRelu, kSilu };
+enum class LayerNormPlacement { kPost, kPre };
+
+struct AlbertConfig {
+  Layout layout = Layout::kGoogle;
+  int64_t vocab_size = 0;
+  int64_t embedding_size = 0;
+  int64_t hidden_size = 0;
+  int64_t layer_count = 0;
+  int64_t group_count = 1;
+  int64_t head_count = 0;
+  int64_t intermediate_size = 0;
+  Activation activation = Activation::kGeluErf;
+  LayerNormPlacement layer_norm_placement = LayerNormPlacement::kPost;
+  double layer_norm_eps = 1e-12;
+  int64_t max_position = 0;
+  int64_t type_vocab_size = 0;
+  int64_t cls_id = 0;
+  int64_t sep_id = 0;
+
+  /// Longest sequence in units: two positions belong to [CLS] and [SEP].
+  int64_t max_units() const { return max_position - 2; }
+};
+
+/// Tensors under their canonical names (Hugging Face AlbertModel without prefix; word_embeddings_2 for bright).
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// Names and shapes an encoder of this config needs, in a fixed order.
+std::vector<std::pair<std::string, std::vector<int64_t>>> weight_shapes(const AlbertConfig& config);
+
+/// Packed units on the host. N = ids.size(), offsets [B+1].
+struct PackedUnits {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> offsets;
+
+  int64_t sequence_count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+
+class Albert {
+ public:
+  /// `weights` in the order of weight_shapes, on one device.
+  Albert(AlbertConfig config, NamedTensors weights);
+
+  /// Weights drawn from N(0, 0.02), biases 0, layer norms 1 and 0; equal for equal seeds.
+  static Albert random(const AlbertConfig& config, uint64_t seed, at::Device device);
+
+  const AlbertConfig& config() const { return config_; }
+  const NamedTensors& weights() const { return weights_; }
+  at::Device device() const;
+
+  /// Hidden states of the second-to-last layer (the embeddings' when there is one layer only), packed, without the
+  /// rows of [CLS] and [SEP]. The last layer and the pooler are never computed, nor any padding.
+  ///
+  ///   sequences  sequence numbers of `units` to encode
+  ///   returns    [sum of their lengths, D] float32 on the encoder's device, in the order of `sequences`
+  ///
+  /// A row depends on its own sequence only, up to float rounding. Throws kInvalidArgument for an id outside the
+  /// vocabulary and a sequence longer than max_units.
+  at::Tensor encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const;
+
+ private:
+  const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }
+  at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
+  at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;
+  at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
+  at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths, const std::string& layer) const;
+  at::Tensor feed_forward(const at::Tensor& rows, const std::string& layer) const;
+
+  AlbertConfig config_;
+  NamedTensors weights_;
+  std::map<std::string, at::Tensor> by_name_;
+};
+
+}  // namespace albert_ner::encoder

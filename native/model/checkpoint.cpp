@@ -1,0 +1,149 @@
+#include "model/checkpoint.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "common/error.h"
+
+namespace albert_ner::model {
+namespace {
+
+[[noreturn]] void throw_unreadable(const std::string& file, const std::string& reason, const std::string& what,
+                                   Error::Details details = {}) {
+  details["file"] = file;
+  details["reason"] = reason;
+  throw Error(ErrorCode::kCheckpointUnreadable, "Can't read " + file + ": " + what, std::move(details));
+}
+
+/// A regular file, mapped read-only for the life of the object.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path) : path_(path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) throw_unreadable(path, "E_IO", std::strerror(errno));
+    struct stat info {};
+    const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    size_ = regular ? static_cast<uint64_t>(info.st_size) : 0;
+    if (size_ > 0) data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const std::string problem = std::strerror(errno);
+    ::close(fd);
+    if (!regular) throw_unreadable(path, "E_IO", "it is not a regular file");
+    if (size_ > 0 && data_ == MAP_FAILED) throw_unreadable(path, "E_IO", problem);
+  }
+  ~MappedFile() {
+    if (size_ > 0) ::munmap(data_, size_);
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  uint64_t size() const { return size_; }
+  const char* at(uint64_t offset) const { return static_cast<const char*>(data_) + offset; }
+
+ private:
+  std::string path_;
+  uint64_t size_ = 0;
+  void* data_ = nullptr;
+};
+
+at::ScalarType scalar_type(const TensorEntry& entry, const std::string& file) {
+  if (entry.dtype == "F32") return at::kFloat;
+  if (entry.dtype == "F16") return at::kHalf;
+  if (entry.dtype == "BF16") return at::kBFloat16;
+  if (entry.dtype == "F64") return at::kDouble;
+  throw_unreadable(file, "E_DTYPE", "tensor " + entry.name + " is " + entry.dtype + ", not a floating type",
+                   {{"tensor", entry.name}});
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text;
+  for (int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "[" + text + "]";
+}
+
+/// The range must hold exactly the shape's bytes and lie inside the file; all arithmetic checked.
+void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile& mapped, const std::string& file) {
+  uint64_t bytes = c10::elementSize(type);
+  bool sound = entry.begin <= entry.end && entry.shape.size() <= 8;
+  for (int64_t size : entry.shape) {
+    sound = sound && size >= 0 && !__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes);
+  }
+  if (!sound || entry.end - entry.begin != bytes) {
+    throw_unreadable(file, "E_TENSOR_BOUNDS", "the bytes of " + entry.name + " don't match its shape",
+                     {{"tensor", entry.name}, {"byteOffset", std::to_string(entry.begin)}});
+  }
+  if (entry.end > mapped.size()) {
+    throw_unreadable(file, "E_TRUNCATED",
+                     entry.name + " ends at byte " + std::to_string(entry.end) + " but the file has " +
+                         std::to_string(mapped.size()),
+                     {{"tensor", entry.name}, {"byteOffset", std::to_string(mapped.size())}});
+  }
+}
+
+at::Tensor read_tensor(const TensorEntry& entry, const MappedFile& mapped, const std::string& file) {
+  const at::ScalarType type = scalar_type(entry, file);
+  check_range(entry, type, mapped, file);
+  at::Tensor stored = at::empty(entry.shape, type);
+  if (entry.end > entry.begin) std::memcpy(stored.mutable_data_ptr(), mapped.at(entry.begin), entry.end - entry.begin);
+  at::Tensor values = stored.to(at::kFloat);
+  if (!at::isfinite(values).all().item<bool>()) {
+    throw_unreadable(file, "E_NONFINITE", "tensor " + entry.name + " holds NaN or infinity",
+                     {{"tensor", entry.name}, {"byteOffset", std::to_string(entry.begin)}});
+  }
+  return values;
+}
+
+/// Up to five names, for a message.
+std::string first_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t k = 0; k < names.size() && k < 5; ++k) text += (k == 0 ? "" : ", ") + names[k];
+  if (names.size() > 5) text += " and " + std::to_string(names.size() - 5) + " more";
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& file,
+                                                             const std::vector<NameAndShape>& wanted) {
+  std::map<std::string, const TensorEntry*> by_name;
+  for (const TensorEntry& entry : file.entries) by_name[entry.name] = &entry;
+  std::vector<std::string> missing;
+  std::vector<std::string> misshapen;
+  for (const auto& [name, shape] : wanted) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end()) {
+      missing.push_back(name);
+      continue;
+    }
+    if (found->second->shape != shape) {
+      misshapen.push_back(name + " " + shape_text(found->second->shape) + " instead of " + shape_text(shape));
+    }
+    by_name.erase(found);
+  }
+  std::vector<std::string> extra;
+  for (const auto& entry : by_name) extra.push_back(entry.first);
+  if (!missing.empty() || !misshapen.empty() || !extra.empty()) {
+    std::string message = file.path + " doesn't fit the model:";
+    if (!missing.empty()) message += " missing " + first_names(missing) + ";";
+    if (!extra.empty()) message += " unexpected " + first_names(extra) + ";";
+    if (!misshapen.empty()) message += " shapes " + first_names(misshapen) + ";";
+    message.pop_back();
+    throw Error(ErrorCode::kCheckpointMismatch, message, {{"file", file.path}});
+  }
+  const MappedFile mapped(file.path);
+  std::map<std::string, const TensorEntry*> entries;
+  for (const TensorEntry& entry : file.entries) entries[entry.name] = &entry;
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& [name, shape] : wanted) tensors.emplace_back(name, read_tensor(*entries.at(name), mapped, file.path));
+  return tensors;
+}
+
+}  // namespace albert_ner::model

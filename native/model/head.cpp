@@ -1,0 +1,115 @@
+#include "model/head.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linear.h>
+
+#include <cmath>
+#include <limits>
+
+#include "common/check.h"
+
+namespace albert_ner::model {
+namespace {
+
+/// Places of the parameters in their fixed order.
+enum ParameterIndex : size_t {
+  kWeightIh, kWeightHh, kBiasIh, kBiasHh,
+  kWeightIhReverse, kWeightHhReverse, kBiasIhReverse, kBiasHhReverse,
+  kClassifierWeight, kClassifierBias,
+  kTransitions, kStartTransitions, kEndTransitions,
+};
+
+std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
+  const int64_t D = config.feature_size;
+  const int64_t H = config.hidden_size;
+  const int64_t K = config.tag_count;
+  std::vector<NameAndShape> shapes;
+  for (const char* suffix : {"", "_reverse"}) {
+    shapes.push_back({std::string("bilstm.weight_ih_l0") + suffix, {4 * H, D}});
+    shapes.push_back({std::string("bilstm.weight_hh_l0") + suffix, {4 * H, H}});
+    shapes.push_back({std::string("bilstm.bias_ih_l0") + suffix, {4 * H}});
+    shapes.push_back({std::string("bilstm.bias_hh_l0") + suffix, {4 * H}});
+  }
+  shapes.push_back({"classifier.weight", {K, 2 * H}});
+  shapes.push_back({"classifier.bias", {K}});
+  shapes.push_back({"crf.transitions", {K, K}});
+  shapes.push_back({"crf.start_transitions", {K}});
+  shapes.push_back({"crf.end_transitions", {K}});
+  return shapes;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> random_parameters(const HeadConfig& config, uint64_t seed) {
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  for (const auto& [name, shape] : parameter_shapes(config)) {
+    double bound = 0.1;  // crf
+    if (name.rfind("bilstm", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(config.hidden_size));
+    if (name.rfind("classifier", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(2 * config.hidden_size));
+    parameters.emplace_back(name, at::empty(shape).uniform_(-bound, bound, generator));
+  }
+  return parameters;
+}
+
+at::Tensor forbidden(const std::vector<uint8_t>& allowed, at::IntArrayRef shape) {
+  at::Tensor mask = at::empty(shape, at::kBool);
+  bool* values = mask.mutable_data_ptr<bool>();
+  for (size_t k = 0; k < allowed.size(); ++k) values[k] = allowed[k] == 0;
+  return mask;
+}
+
+/// A span ending in a tag that begins or is inside an entity goes on when the same label's inside tag follows. In
+/// schemes with end tags a span that ends in one can't go on.
+at::Tensor continuation_table(const HeadConfig& config) {
+  at::Tensor table = at::full({config.tag_count}, -1, at::kInt);
+  int32_t* values = table.mutable_data_ptr<int32_t>();
+  for (int64_t k = 0; k < config.tag_count; ++k) {
+    if (config.tag_roles[k] != TagRole::kBegin && config.tag_roles[k] != TagRole::kInside) continue;
+    for (int64_t next = 0; next < config.tag_count; ++next) {
+      const bool prolongs = config.tag_roles[next] == TagRole::kInside && config.tag_labels[next] == config.tag_labels[k];
+      if (prolongs) values[k] = static_cast<int32_t>(next);
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+Head::Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> parameters)
+    : config_(std::move(config)), parameters_(std::move(parameters)) {
+  const int64_t K = config_.tag_count;
+  forbidden_transitions_ = forbidden(config_.allowed_transitions, {K, K});
+  forbidden_starts_ = forbidden(config_.allowed_starts, {K});
+  forbidden_ends_ = forbidden(config_.allowed_ends, {K});
+  continuation_ = continuation_table(config_);
+}
+
+Head::Head(HeadConfig config, uint64_t seed) : Head(config, random_parameters(config, seed)) {}
+
+Head::Head(HeadConfig config, const TensorFile& file) : Head(config, read_tensors(file, parameter_shapes(config))) {}
+
+at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
+  if (dropout == nullptr || config_.dropout == 0) return rows;
+  const double kept = 1 - config_.dropout;
+  return rows * at::empty_like(rows).bernoulli_(kept, *dropout).div_(kept);
+}
+
+at::Tensor Head::emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const {
+  const ops::LstmWeights forward{parameter(kWeightIh), parameter(kWeightHh), parameter(kBiasIh), parameter(kBiasHh)};
+  const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse), parameter(kBiasIhReverse),
+                                 parameter(kBiasHhReverse)};
+  const at::Tensor hidden = ops::bilstm(drop(features, dropout), offsets, forward, reverse);  // [N, 2H]
+  return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
+}
+
+ConstrainedTransitions Head::constrained() const {
+  const double never = -std::numeric_limits<double>::infinity();
+  return {parameter(kTransitions).masked_fill(forbidden_transitions_, never),
+          parameter(kStartTransitions).masked_fill(forbidden_starts_, never),
+          parameter(kEndTransitions).masked_fill(forbidden_ends_, never)};
+}
+
+}  // namespace albert_ner::model

@@ -1,0 +1,68 @@
+// The trainable head: BiLSTM, linear layer and CRF with the constraints of the tag scheme. Its operators have CPU
+// kernels, so it lives on the CPU and takes features from wherever the encoder runs.
+#pragma once
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/checkpoint.h"
+#include "ops/bilstm/bilstm.h"
+
+namespace albert_ner::model {
+
+/// Role of a tag in its scheme; lib/native/binding.ts has the same numbers.
+enum class TagRole : int32_t { kOutside = 0, kBegin = 1, kInside = 2, kEnd = 3, kSingle = 4 };
+
+struct HeadConfig {
+  int64_t feature_size = 0;  // D
+  int64_t hidden_size = 0;   // H, per direction
+  int64_t tag_count = 0;     // K
+  double dropout = 0;        // of features and of the BiLSTM's output, training only
+  std::vector<TagRole> tag_roles;            // [K]
+  std::vector<int32_t> tag_labels;           // [K], -1 for O
+  std::vector<uint8_t> allowed_transitions;  // [K*K], row i column j: j may follow i
+  std::vector<uint8_t> allowed_starts;       // [K]
+  std::vector<uint8_t> allowed_ends;         // [K]
+};
+
+/// The CRF's scores with forbidden moves at -infinity.
+struct ConstrainedTransitions {
+  at::Tensor transitions;  // [K, K]
+  at::Tensor start;        // [K]
+  at::Tensor end;          // [K]
+};
+
+class Head {
+ public:
+  /// Random weights: the BiLSTM and the linear layer as torch.nn initialises them, the CRF uniform in (-0.1, 0.1).
+  Head(HeadConfig config, uint64_t seed);
+  Head(HeadConfig config, const TensorFile& file);
+
+  const HeadConfig& config() const { return config_; }
+  /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*.
+  const std::vector<std::pair<std::string, at::Tensor>>& parameters() const { return parameters_; }
+  /// [K] int32: the tag that prolongs a span ending in tag k, -1 for none.
+  const at::Tensor& continuation() const { return continuation_; }
+
+  /// Emissions of packed features, [N, D] and [B+1] to [N, K]. With a generator dropout is applied, drawn from it.
+  at::Tensor emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const;
+  ConstrainedTransitions constrained() const;
+
+ private:
+  Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> parameters);
+  const at::Tensor& parameter(size_t index) const { return parameters_[index].second; }
+  at::Tensor drop(const at::Tensor& rows, at::Generator* dropout) const;
+
+  HeadConfig config_;
+  std::vector<std::pair<std::string, at::Tensor>> parameters_;
+  at::Tensor forbidden_transitions_;  // [K, K] bool
+  at::Tensor forbidden_starts_;       // [K] bool
+  at::Tensor forbidden_ends_;         // [K] bool
+  at::Tensor continuation_;           // [K] int32
+};
+
+}  // namespace albert_ner::model

@@ -1,0 +1,140 @@
+// Public CRF operators: schemas, validation, dispatch. No arithmetic.
+
+#include "ops/crf/crf.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
+
+#include <algorithm>
+
+#include "ops/crf/crf_autograd.h"
+#include "ops/support/packed.h"
+
+namespace albert_ner::ops {
+namespace {
+
+void check_crf_args(const at::Tensor& emissions, const at::Tensor& offsets, const at::Tensor& transitions,
+                    const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
+  check_floating(emissions, "emissions", 2);
+  const int64_t K = emissions.size(1);
+  const at::ScalarType dtype = emissions.scalar_type();
+  const at::Device device = emissions.device();
+  check_argument(K >= 1, "emissions", "at least one tag", K);
+  check_tensor(transitions, "transitions", {K, K}, dtype, device);
+  check_tensor(start_transitions, "start_transitions", {K}, dtype, device);
+  check_tensor(end_transitions, "end_transitions", {K}, dtype, device);
+  check_offsets(offsets, emissions.size(0), device);
+}
+
+/// Tags index the tables of the kernels, so their range is checked before anything is read. [N] int32.
+void check_tags(const at::Tensor& tags, const char* name, const at::Tensor& emissions) {
+  check_tensor(tags, name, {emissions.size(0)}, at::kInt, emissions.device());
+  const at::Tensor host = tags.cpu();
+  const int32_t* values = host.const_data_ptr<int32_t>();
+  for (int64_t n = 0; n < host.numel(); ++n) {
+    check_argument(values[n] >= 0 && values[n] < emissions.size(1), name,
+                   "values in [0, " + std::to_string(emissions.size(1)) + ")", values[n]);
+  }
+}
+
+/// Each span lies inside one sentence and isn't empty; continuation tags are in range or -1.
+void check_spans(const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& offsets, int64_t K) {
+  check_argument(spans.dim() == 2 && spans.size(1) == 2, "spans", "shape [S, 2]", "shape " + shape_text(spans));
+  check_tensor(spans, "spans", spans.sizes(), at::kInt, offsets.device());
+  check_tensor(continuation, "continuation", {K}, at::kInt, offsets.device());
+  const at::Tensor host_spans = spans.cpu();
+  const at::Tensor host_offsets = offsets.cpu();
+  const at::Tensor host_continuation = continuation.cpu();
+  const int32_t* begin = host_offsets.const_data_ptr<int32_t>();
+  const int32_t* end = begin + host_offsets.numel();
+  for (int64_t s = 0; s < host_spans.size(0); ++s) {
+    const int32_t first = host_spans.const_data_ptr<int32_t>()[2 * s];
+    const int32_t last = host_spans.const_data_ptr<int32_t>()[2 * s + 1];
+    // The first offset past `first` ends the sentence that holds it.
+    const int32_t* sentence_end = std::upper_bound(begin, end, first);
+    const bool ok = first >= 0 && first < last && sentence_end != end && last <= *sentence_end;
+    check_argument(ok, "spans", "rows of one sentence", "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
+  }
+  for (int64_t k = 0; k < K; ++k) {
+    const int32_t tag = host_continuation.const_data_ptr<int32_t>()[k];
+    check_argument(tag >= -1 && tag < K, "continuation", "tags or -1", tag);
+  }
+}
+
+}  // namespace
+
+at::Tensor crf_nll(const at::Tensor& emissions, const at::Tensor& tags, const at::Tensor& offsets,
+                   const at::Tensor& transitions, const at::Tensor& start_transitions,
+                   const at::Tensor& end_transitions) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  check_tags(tags, "tags", emissions);
+  return CrfNllFunction::apply(emissions, tags, offsets, transitions, start_transitions, end_transitions);
+}
+
+std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, const at::Tensor& offsets,
+                                               const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                               const at::Tensor& end_transitions) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("albert_ner::_crf_viterbi", "")
+                             .typed<decltype(crf_viterbi)>();
+  return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
+}
+
+std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, const at::Tensor& offsets,
+                                                 const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                                 const at::Tensor& end_transitions) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("albert_ner::_crf_marginals", "")
+                             .typed<decltype(crf_marginals)>();
+  return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
+}
+
+std::tuple<at::Tensor, at::Tensor> crf_span_posterior(const at::Tensor& emissions, const at::Tensor& path_tags,
+                                                      const at::Tensor& offsets, const at::Tensor& spans,
+                                                      const at::Tensor& continuation, const at::Tensor& transitions,
+                                                      const at::Tensor& start_transitions,
+                                                      const at::Tensor& end_transitions) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  check_tags(path_tags, "path_tags", emissions);
+  check_spans(spans, continuation, offsets, emissions.size(1));
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("albert_ner::_crf_span_posterior", "")
+                             .typed<decltype(crf_span_posterior)>();
+  return op.call(emissions, path_tags, offsets, spans, continuation, transitions, start_transitions, end_transitions);
+}
+
+TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
+  m.def(
+      "crf_nll(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor start_transitions, "
+      "Tensor end_transitions) -> Tensor");
+  m.def(
+      "_crf_nll_forward(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor start_transitions, "
+      "Tensor end_transitions) -> (Tensor nll, Tensor alphas, Tensor log_partition)");
+  m.def(
+      "_crf_nll_backward(Tensor grad_nll, Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions, Tensor alphas, Tensor log_partition) "
+      "-> (Tensor emissions, Tensor transitions, Tensor start_transitions, Tensor end_transitions)");
+  const char* decoding =
+      "(Tensor emissions, Tensor offsets, Tensor transitions, Tensor start_transitions, Tensor end_transitions) "
+      "-> (Tensor, Tensor)";
+  for (const char* name : {"crf_viterbi", "_crf_viterbi", "crf_marginals", "_crf_marginals"}) {
+    m.def((std::string(name) + decoding).c_str());
+  }
+  const char* posterior =
+      "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
+  for (const char* name : {"crf_span_posterior", "_crf_span_posterior"}) {
+    m.def((std::string(name) + posterior).c_str());
+  }
+}
+
+TORCH_LIBRARY_IMPL(albert_ner, CompositeImplicitAutograd, m) {
+  m.impl("crf_nll", crf_nll);
+  m.impl("crf_viterbi", crf_viterbi);
+  m.impl("crf_marginals", crf_marginals);
+  m.impl("crf_span_posterior", crf_span_posterior);
+}
+
+}  // namespace albert_ner::ops

@@ -1,0 +1,116 @@
+#include "runtime/executor.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <string>
+
+namespace albert_ner::runtime {
+namespace {
+
+/// Distinct physical cores among the CPUs this process may run on; 0 when the system doesn't say.
+int physical_cores() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 0;
+  std::set<std::string> cores;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    const std::string folder = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    std::string package;
+    std::string core;
+    std::ifstream(folder + "physical_package_id") >> package;
+    std::ifstream(folder + "core_id") >> core;
+    cores.insert(core.empty() ? "cpu" + std::to_string(cpu) : package + ":" + core);
+  }
+  return static_cast<int>(cores.size());
+#else
+  return 0;
+#endif
+}
+
+/// CPUs' worth of time the cgroup grants, infinity when it sets no limit. cgroup v2, else v1.
+double cgroup_cpus() {
+  std::string quota;
+  double period = 0;
+  if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file >> quota >> period && quota != "max" && period > 0) {
+    return std::stod(quota) / period;
+  }
+  double quota_us = -1;
+  std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota_us;
+  std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
+  return quota_us > 0 && period > 0 ? quota_us / period : INFINITY;
+}
+
+}  // namespace
+
+int default_thread_count() {
+  int cores = physical_cores();
+  if (cores == 0) cores = static_cast<int>(std::thread::hardware_concurrency());
+  const double quota = cgroup_cpus();
+  if (quota < cores) cores = static_cast<int>(std::ceil(quota));
+  return std::max(cores, 1);
+}
+
+Executor::Executor(int threads) : threads_(threads > 0 ? threads : default_thread_count()) {
+  thread_ = std::thread([this] { loop(); });
+}
+
+Executor::~Executor() {
+  request_stop();
+  thread_.join();
+}
+
+void Executor::submit(Task task) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!stopping_) {
+      queue_.push_back(std::move(task));
+      wake_.notify_one();
+      return;
+    }
+  }
+  task(false);
+}
+
+void Executor::request_stop(const std::function<void()>& last) {
+  std::deque<Task> dropped;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    last_ = last;
+    dropped.swap(queue_);
+    wake_.notify_one();
+  }
+  for (Task& task : dropped) task(false);
+}
+
+void Executor::loop() {
+  at::init_num_threads();
+  at::set_num_threads(threads_);
+  at::NoGradGuard no_grad;
+  for (;;) {
+    Task task;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) break;
+      task = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    task(true);
+  }
+  if (last_) last_();
+}
+
+}  // namespace albert_ner::runtime

@@ -1,0 +1,49 @@
+// How the set-up talks: one line per step on standard error, a bar while bytes arrive. Plain Node, no dependencies.
+
+let quiet = false;
+
+export function setQuiet(value) {
+  quiet = value;
+}
+
+/** One line of progress. */
+export function say(line) {
+  if (!quiet) process.stderr.write(`${line}\n`);
+}
+
+/** A failure with its remedy: shown as it is, without a stack. */
+export class SetupError extends Error {
+  /** `code` is one of the library's error codes. */
+  constructor(message, code = 'ERR_NATIVE_NOT_FOUND') {
+    super(message);
+    this.name = 'SetupError';
+    this.code = code;
+  }
+}
+
+const LINE_INTERVAL_MS = 3000;
+const BAR_WIDTH = 30;
+const MEGABYTE = 1e6;
+
+/** A bar on a terminal, a line every few seconds elsewhere. `measure` gives the bytes so far. */
+export function watchBytes(name, total, measure) {
+  const stream = process.stderr;
+  let lastMs = 0;
+  const show = () => {
+    if (quiet) return;
+    const bytes = Math.min(measure(), total);
+    const text = `${(bytes / MEGABYTE).toFixed(0)}/${(total / MEGABYTE).toFixed(0)} MB`;
+    if (stream.isTTY) {
+      const filled = Math.round((BAR_WIDTH * bytes) / total);
+      stream.write(`\r${name} [${'='.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${text}`);
+    } else if (Date.now() - lastMs >= LINE_INTERVAL_MS) {
+      lastMs = Date.now();
+      stream.write(`${name}: ${text}\n`);
+    }
+  };
+  const timer = setInterval(show, 250);
+  return () => {
+    clearInterval(timer);
+    if (stream.isTTY && !quiet) stream.write('\n');
+  };
+}

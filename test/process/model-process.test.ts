@@ -1,0 +1,86 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { readModelDirectory } from '../../lib/model/model-directory.js';
+import { loadTrainingState } from '../../lib/training/state.js';
+import { trainingFiles } from '../../lib/training/trainer.js';
+import { childProgram, runNode } from '../support/child.js';
+import { type TinyFiles, trainTinyModel } from '../support/tiny-model.js';
+
+let folder: string;
+let directory: string;
+let files: TinyFiles;
+
+test.before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'albert-ner-test-'));
+  ({ directory, files } = await trainTinyModel(folder));
+});
+
+test.after.always(() => rm(folder, { recursive: true, force: true }));
+
+async function run(name: string, ...args: string[]) {
+  const result = await runNode(childProgram(name), [directory, ...args], { killAfterMs: 120_000 });
+  return { ...result, text: `${name}: ${JSON.stringify(result)}` };
+}
+
+test.serial('the event loop stays free while 64 long texts are predicted', async (t) => {
+  const { code, stdout, text } = await run('event-loop');
+  t.is(code, 0, text);
+  const { maxDelayMs, windows, peakRssMb } = JSON.parse(stdout);
+  t.log(
+    `largest event-loop delay ${maxDelayMs.toFixed(1)} ms, ${windows} windows, peak RSS ${peakRssMb.toFixed(0)} MB`,
+  );
+  t.true(windows > 64 * 50);
+  t.true(maxDelayMs < 20, text);
+  t.true(peakRssMb < 300, text);
+});
+
+test.serial('a line of one megabyte is tagged whole within 300 MB', async (t) => {
+  const { code, stdout, text } = await run('long-line');
+  t.is(code, 0, text);
+  const { bytes, windows, allExact, peakRssMb } = JSON.parse(stdout);
+  t.log(`${windows} windows, peak RSS ${peakRssMb.toFixed(0)} MB`);
+  t.true(bytes >= 1 << 20);
+  t.true(windows > 3000);
+  t.true(allExact);
+  t.true(peakRssMb < 300, text);
+});
+
+test.serial(
+  'four worker threads load and predict, and one terminated in a call disturbs nobody',
+  async (t) => {
+    const { code, stdout, text } = await run('workers');
+    t.is(code, 0, text);
+    t.deepEqual(JSON.parse(stdout), { equal: true, survived: true });
+  },
+);
+
+test.serial('a process with a loaded model ends by itself', async (t) => {
+  const { code, stdout, text } = await run('idle');
+  t.is(code, 0, text);
+  t.is(stdout, 'done\n');
+});
+
+test.serial('leaving the process in the middle of a call ends it cleanly', async (t) => {
+  for (const delayMs of [0, 5, 20, 60, 120]) {
+    const { code, text } = await run('exit-busy', String(delayMs));
+    t.is(code, 0, text);
+  }
+});
+
+test.serial('a training run killed at any moment leaves a checkpoint that loads, or none', async (t) => {
+  const output = join(folder, 'killed');
+  const args = [files.encoder, files.trainData, files.devData, output];
+  let resumed = 0;
+  for (let kill = 0; kill < 6; kill += 1) {
+    const killAfterMs = 1200 + 311 * kill;
+    const { signal, stdout, stderr } = await runNode(childProgram('train-forever'), args, { killAfterMs });
+    t.is(signal, 'SIGKILL', stderr);
+    if (stdout.includes('resumed')) resumed += 1;
+    if (existsSync(trainingFiles(output).last)) await loadTrainingState(trainingFiles(output).last);
+    if (existsSync(join(output, 'model.json'))) await readModelDirectory(output);
+  }
+  t.true(resumed > 0, 'no run got far enough to resume');
+});

@@ -1,0 +1,183 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
+import { readCorpus } from '../../lib/data/corpus.js';
+import { AlbertNerError } from '../../lib/errors.js';
+import { evaluateCorpus } from '../../lib/evaluation/evaluate.js';
+import { loadModel } from '../../lib/model/load-model.js';
+import type { TrainingEvent } from '../../lib/training/events.js';
+import { train, trainingFiles } from '../../lib/training/trainer.js';
+import { temporaryFolder } from '../support/paths.js';
+import { tinyConfig, trainTinyModel, writeTinyFiles } from '../support/tiny-model.js';
+
+async function weightsHash(directory: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(join(directory, 'model.safetensors')))
+    .digest('hex');
+}
+
+async function tensorsOf(file: string): Promise<Map<string, Float32Array>> {
+  const { tensors } = await readSafetensorsHeader(file);
+  return new Map(
+    await Promise.all(tensors.map(async (info) => [info.name, await readTensor(file, info)] as const)),
+  );
+}
+
+test('a short run learns the sample corpus and reports every stage', async (t) => {
+  const events: TrainingEvent[] = [];
+  const { report, directory, steps } = await trainTinyModel(await temporaryFolder(t), {
+    onEvent: (event) => events.push(event),
+  });
+  t.true((report?.micro.f1 ?? 0) > 0.5, `dev F1 ${report?.micro.f1}`);
+  t.deepEqual(Object.keys(report?.types ?? {}).sort(), ['LOC', 'ORG', 'PER', 'T']);
+  const losses = events.flatMap((event) => (event.type === 'epoch' ? [event.loss] : []));
+  t.is(losses.length, 4);
+  t.true(losses[3] < losses[0] / 2, `losses ${losses}`);
+  t.is(events.filter(({ type }) => type === 'step').length, steps);
+  t.is(events.at(-1)?.type, 'stop');
+  const left = await readdir(trainingFiles(directory).folder);
+  t.deepEqual(left, ['last.safetensors']);
+});
+
+test('the saved model scores on dev exactly what training reported', async (t) => {
+  const { report, directory, files } = await trainTinyModel(await temporaryFolder(t));
+  const { description, session, tagger } = await loadModel(directory, { device: 'cpu', threads: 1 });
+  const corpus = await readCorpus(files.devData);
+  const again = await evaluateCorpus(tagger, corpus, { modelLabels: description.labels });
+  await session.dispose();
+  t.deepEqual(again.report, report);
+});
+
+test('two runs with one seed give equal weights, another seed gives others', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const hashes = [];
+  for (const [index, seed] of [1, 1, 2].entries()) {
+    const config = await tinyConfig('train.epochs=2', `seed=${seed}`);
+    const { directory } = await train({ ...files, config, output: join(folder, `model-${index}`) });
+    hashes.push(await weightsHash(directory));
+  }
+  t.is(hashes[0], hashes[1]);
+  t.not(hashes[0], hashes[2]);
+});
+
+test('four epochs equal two epochs and a resume of two, bit for bit', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig();
+  const whole = await train({ ...files, config, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  await train({ ...files, config, output, stopAfterEpochs: 2 });
+  const parts = await train({ ...files, config, output, resume: true });
+  t.deepEqual(parts.report, whole.report);
+  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+  const last = await tensorsOf(trainingFiles(output).last);
+  t.deepEqual(last, await tensorsOf(trainingFiles(whole.directory).last));
+  t.true([...last.keys()].some((name) => name.startsWith('optimizer.')));
+});
+
+test('an aborted run saves its state and resumes in the middle of an epoch to the same bits', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('train.epochs=2');
+  const whole = await train({ ...files, config, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  const controller = new AbortController();
+  const aborted = train({
+    ...files,
+    config,
+    output,
+    signal: controller.signal,
+    onEvent: (event) => {
+      if (event.type === 'step' && event.epoch === 2 && event.step === 3) controller.abort();
+    },
+  });
+  const error = await t.throwsAsync(aborted, { instanceOf: AlbertNerError });
+  t.is((error as AlbertNerError).code, 'ERR_ABORTED');
+  const parts = await train({ ...files, config, output, resume: true });
+  t.is(parts.steps, whole.steps);
+  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+});
+
+test('early stopping ends a run whose dev score no longer rises', async (t) => {
+  const events: TrainingEvent[] = [];
+  const config = await tinyConfig('train.epochs=50', 'train.patience=1', 'train.learning_rate=0');
+  const { epochs } = await trainTinyModel(await temporaryFolder(t), {
+    config,
+    onEvent: (event) => events.push(event),
+  });
+  t.is(epochs, 2);
+  t.deepEqual(events.at(-1), { type: 'stop', reason: 'patience' });
+});
+
+test('a run evaluates every so many steps when asked', async (t) => {
+  const events: TrainingEvent[] = [];
+  const config = await tinyConfig('train.epochs=1', 'train.eval_every_steps=5');
+  await trainTinyModel(await temporaryFolder(t), { config, onEvent: (event) => events.push(event) });
+  const steps = events.flatMap((event) => (event.type === 'evaluation' ? [event.step] : []));
+  t.deepEqual(steps, [5, 10, 15]);
+});
+
+test('without dev data the last epoch is the model', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('train.epochs=2');
+  const output = join(folder, 'model');
+  const { report, best } = await train({ ...files, devData: undefined, config, output });
+  t.is(report, null);
+  t.is(best?.epoch, 2);
+});
+
+test('a resume with other settings is refused and names the setting', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const output = join(folder, 'model');
+  await train({ ...files, config: await tinyConfig('train.epochs=1'), output });
+  const config = await tinyConfig('batch_size=8');
+  const error = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+  t.is((error as AlbertNerError).details.option, 'batch_size');
+});
+
+test('a resume without a checkpoint or from a damaged one is refused and changes nothing', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('train.epochs=1');
+  const output = join(folder, 'model');
+  const missing = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  t.is((missing as AlbertNerError).code, 'ERR_MODEL_NOT_FOUND');
+  await train({ ...files, config, output });
+  const { last } = trainingFiles(output);
+  const bytes = await readFile(last);
+  await writeFile(last, bytes.subarray(0, bytes.length - 100));
+  const damaged = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  t.is((damaged as AlbertNerError).code, 'ERR_CHECKPOINT_UNREADABLE');
+  t.is((await readFile(last)).length, bytes.length - 100);
+});
+
+test('settings that disagree with the encoder are refused by name', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const output = join(folder, 'model');
+  for (const [set, option] of [
+    ['embedding_size=768', 'embedding_size'],
+    ['max_length=512', 'max_length'],
+  ]) {
+    const error = await t.throwsAsync(train({ ...files, config: await tinyConfig(set), output }));
+    t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+    t.is((error as AlbertNerError).details.option, option);
+  }
+});
+
+test('a label outside the configured tags is refused with its file and line', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('tags=[PER, LOC]');
+  const error = await t.throwsAsync(train({ ...files, config, output: join(folder, 'model') }));
+  t.is((error as AlbertNerError).code, 'ERR_INVALID_DATA');
+  t.is((error as AlbertNerError).details.file, files.trainData);
+  t.is(typeof (error as AlbertNerError).details.line, 'number');
+  await rm(files.trainData);
+});
