@@ -36,7 +36,7 @@ export interface TinyFiles {
 /** Writes encoder and corpora into `folder`. */
 export async function writeTinyFiles(folder: string): Promise<TinyFiles> {
   await mkdir(folder, { recursive: true });
-  const parts = { train: 240, dev: 40 } as const;
+  const parts = { train: 400, dev: 60 } as const;
   const texts: string[] = [];
   for (const part of ['train', 'dev'] as const) {
     const corpus = generateSampleCorpus({ seed: 7, sentences: parts[part], part });
@@ -57,12 +57,12 @@ export async function tinyConfig(...set: string[]): Promise<Config> {
   const defaults = [
     'max_length=64',
     'hidden_size=32',
-    'batch_size=16',
-    'dropout=0.2',
+    'batch_size=8',
+    'dropout=0.1',
     'threads=1',
     'device=cpu',
   ];
-  const training = ['train.epochs=4', 'train.learning_rate=0.02', 'window_margin=8'];
+  const training = ['train.epochs=8', 'train.learning_rate=0.03', 'window_margin=8'];
   const { config } = await loadConfig({ set: [...defaults, ...training, ...set] });
   return config;
 }

@@ -1,0 +1,184 @@
+import test from 'ava';
+import type { NativeOpTensor } from '../../../lib/native/binding.js';
+import { offsetsOf, seeded } from '../../support/crf-reference.js';
+import { addon, codeOf, type Dtype, int32, int64, largestDifference, normals, numbers, tensor } from '../../support/native.js';
+
+interface LstmProblem {
+  lengths: number[];
+  D: number;
+  H: number;
+  /** [N*D] */
+  features: number[];
+  /** w_ih, w_hh, b_ih, b_hh, then the same of the reverse direction. */
+  weights: { shape: number[]; values: number[] }[];
+}
+
+function randomLstm(seed: number, lengths: number[], D: number, H: number): LstmProblem {
+  const random = seeded(seed);
+  const N = lengths.reduce((sum, length) => sum + length, 0);
+  const shapes = [[4 * H, D], [4 * H, H], [4 * H], [4 * H]];
+  return {
+    lengths,
+    D,
+    H,
+    features: normals(random, N * D),
+    weights: [...shapes, ...shapes].map((shape) => ({
+      shape,
+      values: normals(random, shape.reduce((product, size) => product * size, 1), 0.4),
+    })),
+  };
+}
+
+function args({ lengths, D, features, weights }: LstmProblem, dtype: Dtype): NativeOpTensor[] {
+  return [
+    tensor([features.length / D, D], features, dtype),
+    int32(offsetsOf(lengths)),
+    ...weights.map(({ shape, values }) => tensor(shape, values, dtype)),
+  ];
+}
+
+function run(problem: LstmProblem, dtype: Dtype = 'float64', gradOutput?: number[]) {
+  const N = problem.features.length / problem.D;
+  const grads = gradOutput && [tensor([N, 2 * problem.H], gradOutput, dtype)];
+  const { outputs, gradients } = addon._callOp('albert_ner::bilstm', args(problem, dtype), grads);
+  return { output: numbers(outputs[0]), gradients: gradients.map(numbers) };
+}
+
+/** torch's own LSTM on the packed sequence: rows time-major, longest sentence first. Returns to our row order. */
+function torchLstm(problem: LstmProblem, dtype: Dtype, gradOutput: number[]) {
+  const { lengths, D, H, features, weights } = problem;
+  const offsets = offsetsOf(lengths);
+  const sentences = lengths.map((length, b) => ({ length, b })).filter(({ length }) => length > 0);
+  sentences.sort((a, c) => c.length - a.length);
+  const rows: number[] = [];
+  const batchSizes: number[] = [];
+  for (let step = 0; step < sentences[0].length; step += 1) {
+    const running = sentences.filter(({ length }) => length > step);
+    batchSizes.push(running.length);
+    for (const { b } of running) rows.push(offsets[b] + step);
+  }
+  const gather = (values: number[], width: number) => rows.flatMap((row) => values.slice(row * width, (row + 1) * width));
+  const scatter = (values: number[], width: number) => {
+    const out = new Array<number>(values.length);
+    rows.forEach((row, k) => {
+      for (let d = 0; d < width; d += 1) out[row * width + d] = values[k * width + d];
+    });
+    return out;
+  };
+  const N = rows.length;
+  const zero = () => tensor([2, sentences.length, H], new Array<number>(2 * sentences.length * H).fill(0), dtype);
+  const { outputs, gradients } = addon._callOp(
+    'aten::lstm.data',
+    [
+      tensor([N, D], gather(features, D), dtype),
+      int64(batchSizes),
+      [zero(), zero()],
+      weights.map(({ shape, values }) => tensor(shape, values, dtype)),
+      true,
+      1,
+      0,
+      true,
+      true,
+    ],
+    [tensor([N, 2 * H], gather(gradOutput, 2 * H), dtype), null, null],
+  );
+  const [dFeatures, , , ...dWeights] = gradients.map(numbers);
+  return { output: scatter(numbers(outputs[0]), 2 * H), gradients: [scatter(dFeatures, D), ...dWeights] };
+}
+
+const RAGGED = [5, 0, 17, 1, 1, 30, 8, 0, 30];
+
+test('outputs and gradients equal those of torch on the packed sequence', (t) => {
+  for (const [D, H] of [[12, 8], [3, 1], [40, 64]]) {
+    const problem = randomLstm(D + H, RAGGED, D, H);
+    const rows = problem.features.length / D;
+    const gradOutput = normals(seeded(99), rows * 2 * H);
+    const ours = run(problem, 'float32', gradOutput);
+    const theirs = torchLstm(problem, 'float32', gradOutput);
+    t.true(largestDifference(ours.output, theirs.output) < 1e-5);
+    ours.gradients.forEach((gradient, index) => {
+      const scale = Math.max(1, ...theirs.gradients[index].map(Math.abs));
+      const difference = largestDifference(gradient, theirs.gradients[index]);
+      t.true(difference / scale < 1e-4, `gradient ${index}: ${difference}`);
+    });
+  }
+});
+
+test('gradients equal central differences in float64', (t) => {
+  const problem = randomLstm(5, [3, 0, 1, 4], 3, 2);
+  const N = 8;
+  const gradOutput = normals(seeded(6), N * 4);
+  const loss = (changed: LstmProblem) => run(changed).output.reduce((sum, value, k) => sum + value * gradOutput[k], 0);
+  const { gradients } = run(problem, 'float64', gradOutput);
+  const h = 1e-6;
+  const check = (values: number[], rebuild: (changed: number[]) => LstmProblem, actual: number[], name: string) => {
+    const moved = (k: number, by: number) => values.map((value, other) => (other === k ? value + by : value));
+    const expected = values.map((_, k) => (loss(rebuild(moved(k, h))) - loss(rebuild(moved(k, -h)))) / (2 * h));
+    t.true(largestDifference(actual, expected) < 1e-7, name);
+  };
+  check(problem.features, (features) => ({ ...problem, features }), gradients[0], 'features');
+  problem.weights.forEach(({ values }, index) => {
+    const rebuild = (changed: number[]) => ({
+      ...problem,
+      weights: problem.weights.map((weight, other) => (other === index ? { ...weight, values: changed } : weight)),
+    });
+    check(values, rebuild, gradients[index + 1], `weight ${index}`);
+  });
+});
+
+test('a batch gives what its sentences give alone', (t) => {
+  const problem = randomLstm(7, RAGGED, 6, 5);
+  const { output } = run(problem);
+  const offsets = offsetsOf(RAGGED);
+  RAGGED.forEach((length, b) => {
+    const alone = { ...problem, lengths: [length], features: problem.features.slice(offsets[b] * 6, offsets[b + 1] * 6) };
+    const expected = run(alone).output;
+    t.true(largestDifference(output.slice(offsets[b] * 10, offsets[b + 1] * 10), expected) < 1e-12);
+  });
+});
+
+test('a reversed sentence with swapped directions gives the reversed output with swapped halves', (t) => {
+  const H = 4;
+  const problem = randomLstm(8, [9], 5, H);
+  const reverseRows = (values: number[], width: number) =>
+    Array.from({ length: values.length / width }, (_, row) => values.slice(row * width, (row + 1) * width)).reverse();
+  const mirrored = {
+    ...problem,
+    features: reverseRows(problem.features, 5).flat(),
+    weights: [...problem.weights.slice(4), ...problem.weights.slice(0, 4)],
+  };
+  const expected = reverseRows(run(mirrored).output, 2 * H).flatMap((row) => [...row.slice(H), ...row.slice(0, H)]);
+  t.true(largestDifference(run(problem).output, expected) < 1e-12);
+});
+
+test('no batch, no row and only empty sentences are fine', (t) => {
+  for (const lengths of [[], [0], [0, 0]]) {
+    const problem = randomLstm(9, lengths, 3, 2);
+    const { output, gradients } = run(problem, 'float64', []);
+    t.deepEqual(output, []);
+    t.true(gradients.flat().every((value) => value === 0));
+  }
+});
+
+test('a sentence of 5,000 units agrees with torch', (t) => {
+  const problem = randomLstm(10, [5000], 4, 8);
+  const gradOutput = normals(seeded(11), 5000 * 16, 0.01);
+  const ours = run(problem, 'float32', gradOutput);
+  const theirs = torchLstm(problem, 'float32', gradOutput);
+  t.true(largestDifference(ours.output, theirs.output) < 1e-5);
+});
+
+test('arguments that disagree are refused', (t) => {
+  const problem = randomLstm(12, [2, 3], 4, 3);
+  const good = args(problem, 'float64');
+  const replaced = (index: number, value: NativeOpTensor) => good.map((arg, other) => (other === index ? value : arg));
+  const wrong = [
+    replaced(0, tensor([20], problem.features)),
+    replaced(0, tensor([5, 4], problem.features, 'float32')),
+    replaced(1, int32([0, 2, 4])),
+    replaced(2, tensor([12, 3], normals(seeded(1), 36))),
+    replaced(5, tensor([11], normals(seeded(1), 11))),
+    replaced(7, tensor([12, 4], normals(seeded(1), 48))),
+  ];
+  for (const arguments_ of wrong) t.is(codeOf(() => addon._callOp('albert_ner::bilstm', arguments_)), 'ERR_INVALID_ARGUMENT');
+});

@@ -1,0 +1,55 @@
+/** The addon, and tensors for its test-only operator bridge. */
+
+import type { NativeOpTensor } from '../../lib/native/binding.js';
+import { loadNative } from '../../lib/native/load.js';
+import type { Random } from '../../lib/random.js';
+
+export const addon = loadNative();
+
+export type Dtype = 'float32' | 'float64';
+
+export function tensor(shape: number[], values: ArrayLike<number>, dtype: Dtype = 'float64'): NativeOpTensor {
+  const data = dtype === 'float64' ? Float64Array.from(values) : Float32Array.from(values);
+  return { dtype, shape, data };
+}
+
+export function int32(values: ArrayLike<number>, shape: number[] = [values.length]): NativeOpTensor {
+  return { dtype: 'int32', shape, data: Int32Array.from(values) };
+}
+
+export function int64(values: ArrayLike<number>): NativeOpTensor {
+  return { dtype: 'int64', shape: [values.length], data: BigInt64Array.from(Array.from(values), BigInt) };
+}
+
+export function numbers(value: NativeOpTensor | null): number[] {
+  if (value === null) throw new Error('Expected a tensor but received none');
+  return Array.from(value.data as Float64Array, Number);
+}
+
+/** Normal numbers by Box and Muller. */
+export function normals(random: Random, count: number, deviation = 1): number[] {
+  return Array.from({ length: count }, () => {
+    const radius = Math.sqrt(-2 * Math.log(1 - random.next()));
+    return deviation * radius * Math.cos(2 * Math.PI * random.next());
+  });
+}
+
+export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (actual.length !== expected.length) throw new Error(`${actual.length} values but ${expected.length} expected`);
+  let largest = 0;
+  for (let k = 0; k < actual.length; k += 1) {
+    const difference = Math.abs(actual[k] - expected[k]);
+    if (!(difference <= largest)) largest = actual[k] === expected[k] ? largest : difference;
+  }
+  return largest;
+}
+
+/** Error code of a synchronous call, or "none". */
+export function codeOf(call: () => unknown): string {
+  try {
+    call();
+  } catch (error) {
+    return String((error as { code?: unknown }).code);
+  }
+  return 'none';
+}
