@@ -42,9 +42,10 @@ export function toYaml(value: unknown): string {
   return dump(value, { lineWidth: 110 });
 }
 
-/** The line, from 1, where a key path stands in block-style YAML; 1 when it can't be found. */
+/** The line, from 1, where a key path stands in block-style YAML, or the part of it that is found. */
 export function lineOfKey(text: string, path: readonly string[]): number {
   let depth = 0;
+  let deepest = 1;
   const indents: number[] = [-1];
   for (const [index, line] of text.split('\n').entries()) {
     const match = /^( *)(?:"([^"]*)"|'([^']*)'|([^\s#:'"][^:]*?))\s*:(?:\s|$)/.exec(line);
@@ -53,9 +54,10 @@ export function lineOfKey(text: string, path: readonly string[]): number {
     const key = match[2] ?? match[3] ?? match[4];
     while (depth > 0 && indent <= indents[depth]) depth -= 1;
     if (key !== path[depth] || indent <= indents[depth]) continue;
-    if (depth === path.length - 1) return index + 1;
+    deepest = index + 1;
     depth += 1;
+    if (depth === path.length) break;
     indents[depth] = indent;
   }
-  return 1;
+  return deepest;
 }

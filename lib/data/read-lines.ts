@@ -53,5 +53,8 @@ function firstInvalidByte(bytes: Uint8Array): number {
       broken = middle;
     }
   }
-  return sound;
+  // Up to three bytes before that may have begun the sequence that breaks.
+  return Buffer.byteLength(
+    new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, sound), { stream: true }),
+  );
 }

@@ -1,11 +1,11 @@
 /**
  * Model directories: model.json, model.safetensors, vocab.txt and a card, read and written.
  *
- * model.json is the commit mark. Writing removes it first and renames it into place last, and it holds the hash of the
- * weights: a process killed at any moment leaves a whole model or none, never a mixture.
+ * model.json is the commit mark. Files are written aside; then it is removed, the others are renamed into place, and it
+ * last; it holds the hash of the weights. A process killed at any moment leaves a whole model or none, never a mixture.
  */
 
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -169,16 +169,25 @@ export interface ModelContent {
   card: string;
 }
 
-/** Returns the description as written. */
+/** Files being written stand in a folder of this name inside the directory, so that renaming them is instant. */
+const STAGING_FOLDER = '.writing';
+
+/** Returns the description as written. One writer at a time. */
 export async function writeModelDirectory(
   directory: string,
   { description, vocab, tensors, card }: ModelContent,
 ): Promise<ModelDescription> {
-  await rm(join(directory, DESCRIPTION_FILE), { force: true });
-  const { sha256, bytes } = await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
-  await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
-  await writeFileAtomic(join(directory, CARD_FILE), card);
+  const staging = join(directory, STAGING_FOLDER);
+  await rm(staging, { recursive: true, force: true });
+  const { sha256, bytes } = await writeSafetensors(join(staging, WEIGHTS_FILE), tensors);
+  await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
+  await writeFileAtomic(join(staging, CARD_FILE), card);
   const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
-  await writeFileAtomic(join(directory, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
+  await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
+  await rm(join(directory, DESCRIPTION_FILE), { force: true });
+  for (const name of [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, DESCRIPTION_FILE]) {
+    await rename(join(staging, name), join(directory, name));
+  }
+  await rm(staging, { recursive: true, force: true });
   return whole;
 }

@@ -37,7 +37,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     runtime::check_torch_version();
     env.SetInstanceData(new Environment(env));
     exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
-    exports.Set("cudaUnavailableReason", Napi::Function::New(env, cuda_unavailable_reason, "cudaUnavailableReason"));
+    exports.Set("cudaUnavailableReason",
+                Napi::Function::New(env, cuda_unavailable_reason, "cudaUnavailableReason"));
     register_session(env, exports);
     register_op_bridge(env, exports);
   } catch (...) {

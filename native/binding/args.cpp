@@ -75,7 +75,8 @@ std::vector<int32_t> to_offsets(const Napi::Value& value, const std::string& nam
   for (size_t b = 1; b < offsets.size(); ++b) {
     check_argument(offsets[b] >= offsets[b - 1], name, "values that never fall", offsets[b]);
   }
-  check_argument(static_cast<size_t>(offsets.back()) == end, name, "an end of " + std::to_string(end), offsets.back());
+  check_argument(static_cast<size_t>(offsets.back()) == end, name, "an end of " + std::to_string(end),
+                 offsets.back());
   return offsets;
 }
 

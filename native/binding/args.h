@@ -1,5 +1,5 @@
-// Typed reading of JavaScript arguments, copied into C++ values. TypeScript checks its callers; these checks stand
-// because callers can lie.
+// Typed reading of JavaScript arguments, copied into C++ values. TypeScript checks its callers; these checks
+// stand because callers can lie.
 #pragma once
 
 #include <napi.h>

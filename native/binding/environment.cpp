@@ -6,11 +6,14 @@ Environment::Environment(Napi::Env env) {
   const Napi::Function nothing = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
   queue_ = Napi::ThreadSafeFunction::New(env, nothing, "albert-ner", 0, 1);
   queue_.Unref(env);
-  // Hooks run last in, first out: this one comes before the queue's own, so threads end while the queue still is.
+  // Hooks run last in, first out: this one comes before the queue's own, so threads end while the queue still
+  // is.
   env.AddCleanupHook([](Environment* self) { self->tear_down(); }, this);
 }
 
-Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+Environment& Environment::of(Napi::Env env) {
+  return *env.GetInstanceData<Environment>();
+}
 
 void Environment::add_pending(Napi::Env env) {
   if (pending_++ == 0) queue_.Ref(env);

@@ -1,5 +1,5 @@
-// What the addon keeps per JavaScript environment (main thread or worker): the way results come back, the live
-// sessions, the constructors of its classes. Nothing of the addon is static.
+// What the addon keeps per JavaScript environment (main thread or worker): the way results come back, the
+// live sessions, the constructors of its classes. Nothing of the addon is static.
 #pragma once
 
 #include <napi.h>
@@ -27,7 +27,8 @@ class Environment {
   /// The environment's instance data.
   static Environment& of(Napi::Env env);
 
-  /// Calls from the JavaScript thread around each pending promise: the process stays alive while there is one.
+  /// Calls from the JavaScript thread around each pending promise: the process stays alive while there is
+  /// one.
   void add_pending(Napi::Env env);
   void remove_pending(Napi::Env env);
 

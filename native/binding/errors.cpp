@@ -19,7 +19,9 @@ Napi::Error make(Napi::Env env, ErrorCode code, const std::string& message, cons
   return error;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 }  // namespace
 

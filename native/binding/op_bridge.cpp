@@ -23,8 +23,8 @@ struct DtypeName {
 };
 
 constexpr DtypeName kDtypes[] = {
-    {at::kFloat, "float32", napi_float32_array},     {at::kDouble, "float64", napi_float64_array},
-    {at::kInt, "int32", napi_int32_array},           {at::kLong, "int64", napi_bigint64_array},
+    {at::kFloat, "float32", napi_float32_array}, {at::kDouble, "float64", napi_float64_array},
+    {at::kInt, "int32", napi_int32_array},       {at::kLong, "int64", napi_bigint64_array},
     {at::kBool, "bool", napi_uint8_array},
 };
 
@@ -106,7 +106,8 @@ void collect(const c10::IValue& value, std::vector<at::Tensor>& outputs) {
 
 Napi::Array from_tensors(Napi::Env env, const std::vector<at::Tensor>& tensors) {
   Napi::Array array = Napi::Array::New(env);
-  for (size_t k = 0; k < tensors.size(); ++k) array.Set(static_cast<uint32_t>(k), from_tensor(env, tensors[k]));
+  for (size_t k = 0; k < tensors.size(); ++k)
+    array.Set(static_cast<uint32_t>(k), from_tensor(env, tensors[k]));
   return array;
 }
 
@@ -132,8 +133,8 @@ Napi::Value call_op(const Napi::CallbackInfo& info) {
     const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow(
         name.substr(0, dot).c_str(), dot == std::string::npos ? "" : name.substr(dot + 1).c_str());
     const auto& parameters = op.schema().arguments();
-    check_argument(args.Length() == parameters.size(), "args", std::to_string(parameters.size()) + " arguments",
-                   args.Length());
+    check_argument(args.Length() == parameters.size(), "args",
+                   std::to_string(parameters.size()) + " arguments", args.Length());
     torch::jit::Stack stack;
     std::vector<at::Tensor> inputs;
     for (uint32_t k = 0; k < args.Length(); ++k) {

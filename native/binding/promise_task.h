@@ -1,7 +1,8 @@
 // One asynchronous call: run on a session's thread, converted and settled on the JavaScript thread.
 //
-// Life: the task holds a reference to the JavaScript object it was called on until it settles, so neither session nor
-// model can be collected under it. It settles exactly once: with its result, its error, or ERR_DISPOSED when dropped.
+// Life: the task holds a reference to the JavaScript object it was called on until it settles, so neither
+// session nor model can be collected under it. It settles exactly once: with its result, its error, or
+// ERR_DISPOSED when dropped.
 #pragma once
 
 #include <napi.h>

@@ -36,7 +36,8 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   using encoder::Layout;
   const Napi::Object object = to_object(value, "config");
   encoder::AlbertConfig config;
-  config.layout = to_choice<Layout>(object, "layout", {{"google", Layout::kGoogle}, {"bright", Layout::kBright}});
+  config.layout =
+      to_choice<Layout>(object, "layout", {{"google", Layout::kGoogle}, {"bright", Layout::kBright}});
   config.vocab_size = positive(object, "vocabSize");
   config.embedding_size = positive(object, "embeddingSize");
   config.hidden_size = positive(object, "hiddenSize");
@@ -58,7 +59,8 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   config.sep_id = to_integer(object.Get("sepId"), "sepId");
   check_argument(config.hidden_size % config.head_count == 0, "headCount", "a divisor of hiddenSize",
                  config.head_count);
-  check_argument(config.group_count <= config.layer_count, "groupCount", "at most layerCount", config.group_count);
+  check_argument(config.group_count <= config.layer_count, "groupCount", "at most layerCount",
+                 config.group_count);
   check_argument(config.max_position >= 3, "maxPosition", "at least 3", config.max_position);
   for (const auto& [name, id] : {std::pair{"clsId", config.cls_id}, std::pair{"sepId", config.sep_id}}) {
     check_argument(id < config.vocab_size, name, "an id in the vocabulary", id);
@@ -119,7 +121,8 @@ training::OptimizerConfig to_optimizer_config(const Napi::Value& value) {
   using training::OptimizerKind;
   const Napi::Object object = to_object(value, "config");
   training::OptimizerConfig config;
-  config.kind = to_choice<OptimizerKind>(object, "kind", {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}});
+  config.kind = to_choice<OptimizerKind>(object, "kind",
+                                         {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}});
   config.beta1 = to_double(object.Get("beta1"), "beta1");
   config.beta2 = to_double(object.Get("beta2"), "beta2");
   config.epsilon = to_double(object.Get("epsilon"), "epsilon");
@@ -153,8 +156,8 @@ model::WindowPlan to_window_plan(const Napi::Object& value, std::vector<int64_t>
   plan.keep = to_optional_int32_vector(value.Get("keep"), "keep");
   const std::vector<int32_t> ends = to_optional_int32_vector(value.Get("sequenceOffsets"), "sequenceOffsets");
   if (!ends.empty()) {
-    plan.sequence_offsets =
-        to_offsets(value.Get("sequenceOffsets"), "sequenceOffsets", static_cast<size_t>(std::max(ends.back(), 0)));
+    plan.sequence_offsets = to_offsets(value.Get("sequenceOffsets"), "sequenceOffsets",
+                                       static_cast<size_t>(std::max(ends.back(), 0)));
   }
   return plan;
 }

@@ -16,7 +16,9 @@ namespace {
 
 using Nothing = std::monostate;
 
-Napi::Value from_nothing(Napi::Env env, Nothing&) { return env.Undefined(); }
+Napi::Value from_nothing(Napi::Env env, Nothing&) {
+  return env.Undefined();
+}
 
 /// Everything a method body needs of its call.
 struct Call {
@@ -27,7 +29,8 @@ struct Call {
   /// The cancel token at argument `index`, if any, with the environment's own.
   runtime::Cancellation cancellation(size_t index) const {
     runtime::Cancellation cancellation{nullptr, session.environment.teardown()};
-    if (!info[index].IsUndefined()) cancellation.caller = unwrap<CancelTokenHandle>(info[index], "cancel").token;
+    if (!info[index].IsUndefined())
+      cancellation.caller = unwrap<CancelTokenHandle>(info[index], "cancel").token;
     return cancellation;
   }
 
@@ -60,15 +63,21 @@ Napi::Value async_method(const Napi::CallbackInfo& info) {
 
 template <typename T>
 T& loaded(std::optional<T>& part, const char* name, const char* makers) {
-  if (!part) throw_invalid("session", std::string(makers) + " before this call", std::string("none (no ") + name + ")");
+  if (!part)
+    throw_invalid("session", std::string(makers) + " before this call",
+                  std::string("none (no ") + name + ")");
   return *part;
 }
 
 encoder::Albert& encoder_of(SessionState& state) {
   return loaded(state.encoder, "encoder", "loadEncoder or initEncoder");
 }
-model::Head& head_of(SessionState& state) { return loaded(state.head, "head", "loadHead or initHead"); }
-training::Optimizer& optimizer_of(SessionState& state) { return loaded(state.optimizer, "optimizer", "initOptimizer"); }
+model::Head& head_of(SessionState& state) {
+  return loaded(state.head, "head", "loadHead or initHead");
+}
+training::Optimizer& optimizer_of(SessionState& state) {
+  return loaded(state.optimizer, "optimizer", "initOptimizer");
+}
 
 /// A new head; the optimizer of the one before would update tensors nobody uses.
 void set_head(SessionState& state, model::Head head) {
@@ -77,7 +86,8 @@ void set_head(SessionState& state, model::Head head) {
 }
 
 /// Features of windows of `units`, on the CPU where the head lives.
-at::Tensor encode_on_cpu(SessionState& state, const encoder::PackedUnits& units, const std::vector<int64_t>& windows) {
+at::Tensor encode_on_cpu(SessionState& state, const encoder::PackedUnits& units,
+                         const std::vector<int64_t>& windows) {
   return encoder_of(state).encode(units, windows).cpu();
 }
 
@@ -130,7 +140,8 @@ Napi::Value load_head(const Call& call) {
 Napi::Value export_tensors(const Call& call) {
   using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
   const std::string part = to_string(call.info[0], "part");
-  check_argument(part == "encoder" || part == "head" || part == "optimizer", "part", "encoder, head or optimizer", part);
+  check_argument(part == "encoder" || part == "head" || part == "optimizer", "part",
+                 "encoder, head or optimizer", part);
   return call.queue<Tensors>(
       [part](SessionState& state) {
         Tensors tensors = part == "encoder" ? encoder_of(state).weights()
@@ -155,14 +166,16 @@ Napi::Value encode(const Call& call) {
           const at::Tensor encoded = encode_on_cpu(state, units, windows);
           int64_t row = 0;
           for (int64_t window : windows) {
-            rows.narrow(0, units.offsets[window], lengths[window]).copy_(encoded.narrow(0, row, lengths[window]));
+            rows.narrow(0, units.offsets[window], lengths[window])
+                .copy_(encoded.narrow(0, row, lengths[window]));
             row += lengths[window];
           }
         });
         return rows;
       },
       [](Napi::Env env, at::Tensor& rows) -> Napi::Value {
-        return to_typed_array<Napi::Float32Array>(env, rows.const_data_ptr<float>(), static_cast<size_t>(rows.numel()));
+        return to_typed_array<Napi::Float32Array>(env, rows.const_data_ptr<float>(),
+                                                  static_cast<size_t>(rows.numel()));
       },
       cancellation);
 }
@@ -170,15 +183,14 @@ Napi::Value encode(const Call& call) {
 Napi::Value create_feature_store(const Call& call) {
   using Shared = std::shared_ptr<SharedFeatureStore>;
   const std::string path = to_string(call.info[0], "path");
-  return call.queue<Shared>(
-      [path](SessionState&) { return std::make_shared<SharedFeatureStore>(path); },
-      [](Napi::Env env, Shared& shared) -> Napi::Value {
-        Napi::Object object = Environment::of(env).feature_store_constructor.New({});
-        auto handle = std::make_unique<FeatureStoreHandle>();
-        handle->shared = shared;
-        wrap(object, std::move(handle));
-        return object;
-      });
+  return call.queue<Shared>([path](SessionState&) { return std::make_shared<SharedFeatureStore>(path); },
+                            [](Napi::Env env, Shared& shared) -> Napi::Value {
+                              Napi::Object object = Environment::of(env).feature_store_constructor.New({});
+                              auto handle = std::make_unique<FeatureStoreHandle>();
+                              handle->shared = shared;
+                              wrap(object, std::move(handle));
+                              return object;
+                            });
 }
 
 Napi::Value append_features(const Call& call) {
@@ -227,7 +239,9 @@ Napi::Value load_optimizer(const Call& call) {
       from_nothing);
 }
 
-std::vector<int64_t> widened(const std::vector<int32_t>& values) { return {values.begin(), values.end()}; }
+std::vector<int64_t> widened(const std::vector<int32_t>& values) {
+  return {values.begin(), values.end()};
+}
 
 Napi::Value train_step(const Call& call) {
   const Napi::Object request = to_object(call.info[0], "request");
@@ -239,7 +253,8 @@ Napi::Value train_step(const Call& call) {
   return call.queue<training::StepResult>(
       [=](SessionState& state) {
         const features::PackedFeatures batch = shared->store.gather(sequences);
-        return training::train_step(head_of(state), optimizer_of(state), batch, at::tensor(tags, at::kInt), rates, seed);
+        return training::train_step(head_of(state), optimizer_of(state), batch, at::tensor(tags, at::kInt),
+                                    rates, seed);
       },
       [](Napi::Env env, training::StepResult& step) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
@@ -257,7 +272,9 @@ Napi::Value tag(const Call& call) {
   return call.queue<model::Tagging>(
       [units, plan, cancellation](SessionState& state) {
         const model::Head& head = head_of(state);
-        auto features = [&](const std::vector<int64_t>& windows) { return encode_on_cpu(state, units, windows); };
+        auto features = [&](const std::vector<int64_t>& windows) {
+          return encode_on_cpu(state, units, windows);
+        };
         return model::tag_windows(head, plan, features, cancellation);
       },
       from_tagging, cancellation);
@@ -335,8 +352,10 @@ Napi::Value construct_session(const Napi::CallbackInfo& info) {
   check_argument(threads <= 1024, "threads", "at most 1024", threads);
   const Napi::Object self = info.This().As<Napi::Object>();
   const at::Device chosen = runtime::parse_device(device);
-  auto handle = std::make_unique<SessionHandle>(Environment::of(info.Env()), chosen, static_cast<int>(threads));
-  self.DefineProperty(Napi::PropertyDescriptor::Value("device", Napi::String::New(info.Env(), chosen.str()), napi_enumerable));
+  auto handle =
+      std::make_unique<SessionHandle>(Environment::of(info.Env()), chosen, static_cast<int>(threads));
+  self.DefineProperty(Napi::PropertyDescriptor::Value("device", Napi::String::New(info.Env(), chosen.str()),
+                                                      napi_enumerable));
   self.DefineProperty(Napi::PropertyDescriptor::Value(
       "threads", Napi::Number::New(info.Env(), handle->executor->threads()), napi_enumerable));
   wrap(self, std::move(handle));
@@ -353,7 +372,9 @@ Napi::Value cancel(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value construct_feature_store(const Napi::CallbackInfo& info) { return info.This(); }
+Napi::Value construct_feature_store(const Napi::CallbackInfo& info) {
+  return info.This();
+}
 
 template <std::atomic<int64_t> SharedFeatureStore::* count>
 Napi::Value feature_store_count(const Napi::CallbackInfo& info) {
@@ -364,8 +385,8 @@ Napi::Value feature_store_count(const Napi::CallbackInfo& info) {
 using Method = Napi::Value (*)(const Napi::CallbackInfo&);
 
 void set_method(Napi::Object prototype, const char* name, Method method) {
-  prototype.DefineProperty(
-      Napi::PropertyDescriptor::Value(name, Napi::Function::New(prototype.Env(), method, name), napi_default_method));
+  prototype.DefineProperty(Napi::PropertyDescriptor::Value(
+      name, Napi::Function::New(prototype.Env(), method, name), napi_default_method));
 }
 
 /// A class whose instances are wrapped by `constructor`, with plain functions as methods.
@@ -398,7 +419,9 @@ SessionHandle::~SessionHandle() {
   stop();
 }
 
-void SessionHandle::stop() { executor.reset(); }
+void SessionHandle::stop() {
+  executor.reset();
+}
 
 void register_session(Napi::Env env, Napi::Object exports) {
   const Napi::Function session = define_class(env, "Session", raw_constructor<construct_session>);

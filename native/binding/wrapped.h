@@ -1,5 +1,5 @@
-// JavaScript objects that own a C++ object. A type tag proves what an object holds before it is unwrapped, so a
-// method called on a foreign object is an error and not a crash.
+// JavaScript objects that own a C++ object. A type tag proves what an object holds before it is unwrapped, so
+// a method called on a foreign object is an error and not a crash.
 #pragma once
 
 #include <napi.h>
@@ -16,9 +16,9 @@ template <typename T>
 void wrap(Napi::Object object, std::unique_ptr<T> content) {
   object.TypeTag(&T::kTypeTag);
   T* raw = content.release();
-  const napi_status status =
-      napi_wrap(object.Env(), object, raw, [](napi_env, void* data, void*) { delete static_cast<T*>(data); }, nullptr,
-                nullptr);
+  const napi_status status = napi_wrap(
+      object.Env(), object, raw, [](napi_env, void* data, void*) { delete static_cast<T*>(data); }, nullptr,
+      nullptr);
   if (status != napi_ok) {
     delete raw;
     throw Error(ErrorCode::kInternal, std::string("Can't create a ") + T::kName);

@@ -1,5 +1,5 @@
-// Checks with the house's message form: Expected <what> for <name> but received <value>. For arguments only, never
-// for our own invariants.
+// Checks with the house's message form: Expected <what> for <name> but received <value>. For arguments only,
+// never for our own invariants.
 #pragma once
 
 #include <sstream>
@@ -11,8 +11,8 @@ namespace albert_ner {
 
 [[noreturn]] inline void throw_invalid(const std::string& name, const std::string& expected,
                                        const std::string& received) {
-  throw Error(ErrorCode::kInvalidArgument, "Expected " + expected + " for " + name + " but received " + received,
-              {{"option", name}});
+  throw Error(ErrorCode::kInvalidArgument,
+              "Expected " + expected + " for " + name + " but received " + received, {{"option", name}});
 }
 
 template <typename T>

@@ -1,5 +1,6 @@
-// The one C++ exception of the project. lib/errors.ts holds the same closed list of codes; a contract test compares
-// the two. Below native/binding nothing but Error (what we detect) and c10::Error (what libtorch detects) is thrown.
+// The one C++ exception of the project. lib/errors.ts holds the same closed list of codes; a contract test
+// compares the two. Below native/binding nothing but Error (what we detect) and c10::Error (what libtorch
+// detects) is thrown.
 #pragma once
 
 #include <map>

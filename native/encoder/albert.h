@@ -10,8 +10,8 @@
 
 namespace albert_ner::encoder {
 
-/// Where position and type embeddings are added: google in the embedding width, before the projection to the hidden
-/// width; bright in the hidden width, after it. Weights of one don't fit the other.
+/// Where position and type embeddings are added: google in the embedding width, before the projection to the
+/// hidden width; bright in the hidden width, after it. Weights of one don't fit the other.
 enum class Layout { kGoogle, kBright };
 enum class Activation { kGeluErf, kGeluTanh, kRelu, kSilu };
 enum class LayerNormPlacement { kPost, kPre };
@@ -37,7 +37,8 @@ struct AlbertConfig {
   int64_t max_units() const { return max_position - 2; }
 };
 
-/// Tensors under their canonical names (Hugging Face AlbertModel without prefix; word_embeddings_2 for bright).
+/// Tensors under their canonical names (Hugging Face AlbertModel without prefix; word_embeddings_2 for
+/// bright).
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 /// Names and shapes an encoder of this config needs, in a fixed order.
@@ -63,14 +64,14 @@ class Albert {
   const NamedTensors& weights() const { return weights_; }
   at::Device device() const;
 
-  /// Hidden states of the second-to-last layer (the embeddings' when there is one layer only), packed, without the
-  /// rows of [CLS] and [SEP]. The last layer and the pooler are never computed, nor any padding.
+  /// Hidden states of the second-to-last layer (the embeddings' when there is one layer only), packed,
+  /// without the rows of [CLS] and [SEP]. The last layer and the pooler are never computed, nor any padding.
   ///
   ///   sequences  sequence numbers of `units` to encode
   ///   returns    [sum of their lengths, D] float32 on the encoder's device, in the order of `sequences`
   ///
-  /// A row depends on its own sequence only, up to float rounding. Throws kInvalidArgument for an id outside the
-  /// vocabulary and a sequence longer than max_units.
+  /// A row depends on its own sequence only, up to float rounding. Throws kInvalidArgument for an id outside
+  /// the vocabulary and a sequence longer than max_units.
   at::Tensor encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const;
 
  private:
@@ -78,7 +79,8 @@ class Albert {
   at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
   at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;
   at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
-  at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths, const std::string& layer) const;
+  at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
+                    const std::string& layer) const;
   at::Tensor feed_forward(const at::Tensor& rows, const std::string& layer) const;
 
   AlbertConfig config_;

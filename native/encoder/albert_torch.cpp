@@ -1,8 +1,8 @@
-// The encoder through libtorch: any device, differentiable. Linear layers see all rows of the pack at once; attention
-// runs once per run of equally long sequences, so nothing is padded and nothing masked.
+// The encoder through libtorch: any device, differentiable. Linear layers see all rows of the pack at once;
+// attention runs once per run of equally long sequences, so nothing is padded and nothing masked.
 
-#include <ATen/TensorOperators.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
@@ -32,7 +32,8 @@ std::string layer_prefix(int64_t group) {
 }
 
 bool ends_with(const std::string& text, const std::string& suffix) {
-  return text.size() >= suffix.size() && text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+  return text.size() >= suffix.size() &&
+         text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
 }
 
 at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
@@ -87,7 +88,8 @@ Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device devi
   at::Generator generator = at::detail::createCPUGenerator(seed);
   NamedTensors weights;
   for (const auto& [name, shape] : weight_shapes(config)) {
-    const bool norm = name.find("LayerNorm") != std::string::npos || name.find("layer_norm") != std::string::npos;
+    const bool norm =
+        name.find("LayerNorm") != std::string::npos || name.find("layer_norm") != std::string::npos;
     at::Tensor tensor;
     if (ends_with(name, ".bias")) {
       tensor = at::zeros(shape);
@@ -101,7 +103,9 @@ Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device devi
   return Albert(config, std::move(weights));
 }
 
-at::Device Albert::device() const { return weights_.front().second.device(); }
+at::Device Albert::device() const {
+  return weights_.front().second.device();
+}
 
 at::Tensor Albert::linear(const at::Tensor& rows, const std::string& name) const {
   return at::linear(rows, weight(name + ".weight"), weight(name + ".bias"));
@@ -113,14 +117,15 @@ at::Tensor Albert::layer_norm(const at::Tensor& rows, const std::string& name) c
 }
 
 at::Tensor Albert::embed(const at::Tensor& ids, const at::Tensor& positions) const {
-  at::Tensor words = at::embedding(weight("embeddings.word_embeddings.weight"), ids);               // [M, E]
+  at::Tensor words = at::embedding(weight("embeddings.word_embeddings.weight"), ids);  // [M, E]
   const at::Tensor places = at::embedding(weight("embeddings.position_embeddings.weight"), positions);
   const at::Tensor type = weight("embeddings.token_type_embeddings.weight").select(0, 0);
   if (config_.layout == Layout::kBright) {
-    words = at::linear(words, weight("embeddings.word_embeddings_2.weight"));                       // [M, D]
+    words = at::linear(words, weight("embeddings.word_embeddings_2.weight"));  // [M, D]
     return layer_norm(words + type + places, "embeddings.LayerNorm");
   }
-  return linear(layer_norm(words + type + places, "embeddings.LayerNorm"), "encoder.embedding_hidden_mapping_in");
+  return linear(layer_norm(words + type + places, "embeddings.LayerNorm"),
+                "encoder.embedding_hidden_mapping_in");
 }
 
 at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
@@ -138,7 +143,9 @@ at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& le
     while (last < lengths.size() && lengths[last] == T) ++last;
     const int64_t count = static_cast<int64_t>(last - first);
     auto split = [&](const at::Tensor& all) {
-      return all.narrow(0, row, count * T).view({count, T, heads, width}).transpose(1, 2);  // [n, heads, T, width]
+      return all.narrow(0, row, count * T)
+          .view({count, T, heads, width})
+          .transpose(1, 2);  // [n, heads, T, width]
     };
     const at::Tensor mixed = at::scaled_dot_product_attention(split(query), split(key), split(value));
     parts.push_back(mixed.transpose(1, 2).reshape({count * T, config_.hidden_size}));
@@ -151,16 +158,25 @@ at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& le
 at::Tensor Albert::feed_forward(const at::Tensor& rows, const std::string& layer) const {
   at::Tensor inner = linear(rows, layer + "ffn");  // [M, I]
   switch (config_.activation) {
-    case Activation::kGeluErf: inner = at::gelu(inner); break;
-    case Activation::kGeluTanh: inner = at::gelu(inner, "tanh"); break;
-    case Activation::kRelu: inner = at::relu(inner); break;
-    case Activation::kSilu: inner = at::silu(inner); break;
+    case Activation::kGeluErf:
+      inner = at::gelu(inner);
+      break;
+    case Activation::kGeluTanh:
+      inner = at::gelu(inner, "tanh");
+      break;
+    case Activation::kRelu:
+      inner = at::relu(inner);
+      break;
+    case Activation::kSilu:
+      inner = at::silu(inner);
+      break;
   }
   return linear(inner, layer + "ffn_output");
 }
 
 at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const {
-  // Longest first, so that equal lengths adjoin; `order` says which place of `sequences` each pack position holds.
+  // Longest first, so that equal lengths adjoin; `order` says which place of `sequences` each pack position
+  // holds.
   auto length = [&](int64_t place) {
     const int64_t sequence = sequences[place];
     return static_cast<int64_t>(units.offsets[sequence + 1]) - units.offsets[sequence];
@@ -170,11 +186,12 @@ at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& 
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length(a) > length(b); });
 
   std::vector<int64_t> first_row(sequences.size() + 1, 0);  // of each place in the result
-  for (size_t place = 0; place < sequences.size(); ++place) first_row[place + 1] = first_row[place] + length(place);
+  for (size_t place = 0; place < sequences.size(); ++place)
+    first_row[place + 1] = first_row[place] + length(place);
 
-  std::vector<int64_t> ids;        // [M], with [CLS] and [SEP]
-  std::vector<int64_t> positions;  // [M]
-  std::vector<int64_t> lengths;    // of the non-empty sequences, special tokens included
+  std::vector<int64_t> ids;                         // [M], with [CLS] and [SEP]
+  std::vector<int64_t> positions;                   // [M]
+  std::vector<int64_t> lengths;                     // of the non-empty sequences, special tokens included
   std::vector<int64_t> pack_row(first_row.back());  // row of the pack for each row of the result
   for (int64_t place : order) {
     const int64_t count = length(place);

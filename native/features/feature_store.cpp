@@ -37,7 +37,9 @@ FeatureStore::FeatureStore(const std::string& path) {
   ::unlink(path.c_str());
 }
 
-FeatureStore::~FeatureStore() { close(); }
+FeatureStore::~FeatureStore() {
+  close();
+}
 
 void FeatureStore::close() {
   if (mapping_ != nullptr) ::munmap(mapping_, mapped_bytes_);
@@ -52,7 +54,8 @@ void FeatureStore::check_open() const {
 
 void FeatureStore::append(const at::Tensor& rows, const std::vector<int64_t>& lengths) {
   check_open();
-  check_argument(width_ == 0 || rows.size(1) == width_, "features", "width " + std::to_string(width_), rows.size(1));
+  check_argument(width_ == 0 || rows.size(1) == width_, "features", "width " + std::to_string(width_),
+                 rows.size(1));
   width_ = rows.size(1);
   const at::Tensor halves = rows.to(at::kHalf).contiguous();  // [n, D]
   write_all(fd_, static_cast<const char*>(halves.const_data_ptr()), halves.nbytes(),

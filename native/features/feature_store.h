@@ -1,5 +1,5 @@
-// Features of many sequences, packed, half precision, in one memory-mapped file. Everything that reads or writes
-// them goes through this class, so that the format can change behind it.
+// Features of many sequences, packed, half precision, in one memory-mapped file. Everything that reads or
+// writes them goes through this class, so that the format can change behind it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,8 +24,8 @@ class FeatureStore {
   FeatureStore(const FeatureStore&) = delete;
   FeatureStore& operator=(const FeatureStore&) = delete;
 
-  /// Appends sequences of the given lengths; rows [sum of lengths, D] float32 on the CPU. float16 keeps 11 bits, far
-  /// below the noise of training. Throws kInternal when the disk is full.
+  /// Appends sequences of the given lengths; rows [sum of lengths, D] float32 on the CPU. float16 keeps 11
+  /// bits, far below the noise of training. Throws kInternal when the disk is full.
   void append(const at::Tensor& rows, const std::vector<int64_t>& lengths);
 
   /// The sequences, in the order asked for. Throws kInvalidArgument for a number that isn't in the store.

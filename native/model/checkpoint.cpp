@@ -17,8 +17,8 @@
 namespace albert_ner::model {
 namespace {
 
-[[noreturn]] void throw_unreadable(const std::string& file, const std::string& reason, const std::string& what,
-                                   Error::Details details = {}) {
+[[noreturn]] void throw_unreadable(const std::string& file, const std::string& reason,
+                                   const std::string& what, Error::Details details = {}) {
   details["file"] = file;
   details["reason"] = reason;
   throw Error(ErrorCode::kCheckpointUnreadable, "Can't read " + file + ": " + what, std::move(details));
@@ -30,7 +30,7 @@ class MappedFile {
   explicit MappedFile(const std::string& path) : path_(path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) throw_unreadable(path, "E_IO", std::strerror(errno));
-    struct stat info {};
+    struct stat info{};
     const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     size_ = regular ? static_cast<uint64_t>(info.st_size) : 0;
     if (size_ > 0) data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -70,7 +70,8 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 }
 
 /// The range must hold exactly the shape's bytes and lie inside the file; all arithmetic checked.
-void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile& mapped, const std::string& file) {
+void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile& mapped,
+                 const std::string& file) {
   uint64_t bytes = c10::elementSize(type);
   bool sound = entry.begin <= entry.end && entry.shape.size() <= 8;
   for (int64_t size : entry.shape) {
@@ -92,7 +93,8 @@ at::Tensor read_tensor(const TensorEntry& entry, const MappedFile& mapped, const
   const at::ScalarType type = scalar_type(entry, file);
   check_range(entry, type, mapped, file);
   at::Tensor stored = at::empty(entry.shape, type);
-  if (entry.end > entry.begin) std::memcpy(stored.mutable_data_ptr(), mapped.at(entry.begin), entry.end - entry.begin);
+  if (entry.end > entry.begin)
+    std::memcpy(stored.mutable_data_ptr(), mapped.at(entry.begin), entry.end - entry.begin);
   at::Tensor values = stored.to(at::kFloat);
   if (!at::isfinite(values).all().item<bool>()) {
     throw_unreadable(file, "E_NONFINITE", "tensor " + entry.name + " holds NaN or infinity",
@@ -142,7 +144,8 @@ std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& f
   std::map<std::string, const TensorEntry*> entries;
   for (const TensorEntry& entry : file.entries) entries[entry.name] = &entry;
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& [name, shape] : wanted) tensors.emplace_back(name, read_tensor(*entries.at(name), mapped, file.path));
+  for (const auto& [name, shape] : wanted)
+    tensors.emplace_back(name, read_tensor(*entries.at(name), mapped, file.path));
   return tensors;
 }
 

@@ -1,5 +1,5 @@
-// Tensors from safetensors files. TypeScript parses the header (one strict parser, in a memory-safe language) and
-// hands over ranges; here every range is checked again before it is read, since callers can lie.
+// Tensors from safetensors files. TypeScript parses the header (one strict parser, in a memory-safe language)
+// and hands over ranges; here every range is checked again before it is read, since callers can lie.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -25,11 +25,11 @@ struct TensorFile {
 
 using NameAndShape = std::pair<std::string, std::vector<int64_t>>;
 
-/// Reads the wanted tensors, converted to float32, in the order wanted. The file is mapped while it is read and the
-/// values are copied: a file that changes or shrinks later can't disturb a loaded model.
+/// Reads the wanted tensors, converted to float32, in the order wanted. The file is mapped while it is read
+/// and the values are copied: a file that changes or shrinks later can't disturb a loaded model.
 ///
-/// Throws kCheckpointMismatch, naming the first five, when entries are missing, unexpected or of another shape;
-/// kCheckpointUnreadable with details.reason E_TRUNCATED, E_TENSOR_BOUNDS, E_NONFINITE or E_IO.
+/// Throws kCheckpointMismatch, naming the first five, when entries are missing, unexpected or of another
+/// shape; kCheckpointUnreadable with details.reason E_TRUNCATED, E_TENSOR_BOUNDS, E_NONFINITE or E_IO.
 std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& file,
                                                              const std::vector<NameAndShape>& wanted);
 

@@ -1,7 +1,7 @@
 #include "model/head.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
@@ -17,10 +17,19 @@ namespace {
 
 /// Places of the parameters in their fixed order.
 enum ParameterIndex : size_t {
-  kWeightIh, kWeightHh, kBiasIh, kBiasHh,
-  kWeightIhReverse, kWeightHhReverse, kBiasIhReverse, kBiasHhReverse,
-  kClassifierWeight, kClassifierBias,
-  kTransitions, kStartTransitions, kEndTransitions,
+  kWeightIh,
+  kWeightHh,
+  kBiasIh,
+  kBiasHh,
+  kWeightIhReverse,
+  kWeightHhReverse,
+  kBiasIhReverse,
+  kBiasHhReverse,
+  kClassifierWeight,
+  kClassifierBias,
+  kTransitions,
+  kStartTransitions,
+  kEndTransitions,
 };
 
 std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
@@ -61,15 +70,16 @@ at::Tensor forbidden(const std::vector<uint8_t>& allowed, at::IntArrayRef shape)
   return mask;
 }
 
-/// A span ending in a tag that begins or is inside an entity goes on when the same label's inside tag follows. In
-/// schemes with end tags a span that ends in one can't go on.
+/// A span ending in a tag that begins or is inside an entity goes on when the same label's inside tag
+/// follows. In schemes with end tags a span that ends in one can't go on.
 at::Tensor continuation_table(const HeadConfig& config) {
   at::Tensor table = at::full({config.tag_count}, -1, at::kInt);
   int32_t* values = table.mutable_data_ptr<int32_t>();
   for (int64_t k = 0; k < config.tag_count; ++k) {
     if (config.tag_roles[k] != TagRole::kBegin && config.tag_roles[k] != TagRole::kInside) continue;
     for (int64_t next = 0; next < config.tag_count; ++next) {
-      const bool prolongs = config.tag_roles[next] == TagRole::kInside && config.tag_labels[next] == config.tag_labels[k];
+      const bool prolongs =
+          config.tag_roles[next] == TagRole::kInside && config.tag_labels[next] == config.tag_labels[k];
       if (prolongs) values[k] = static_cast<int32_t>(next);
     }
   }
@@ -89,7 +99,8 @@ Head::Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> pa
 
 Head::Head(HeadConfig config, uint64_t seed) : Head(config, random_parameters(config, seed)) {}
 
-Head::Head(HeadConfig config, const TensorFile& file) : Head(config, read_tensors(file, parameter_shapes(config))) {}
+Head::Head(HeadConfig config, const TensorFile& file)
+    : Head(config, read_tensors(file, parameter_shapes(config))) {}
 
 at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
   if (dropout == nullptr || config_.dropout == 0) return rows;
@@ -97,10 +108,12 @@ at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
   return rows * at::empty_like(rows).bernoulli_(kept, *dropout).div_(kept);
 }
 
-at::Tensor Head::emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const {
-  const ops::LstmWeights forward{parameter(kWeightIh), parameter(kWeightHh), parameter(kBiasIh), parameter(kBiasHh)};
-  const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse), parameter(kBiasIhReverse),
-                                 parameter(kBiasHhReverse)};
+at::Tensor Head::emissions(const at::Tensor& features, const at::Tensor& offsets,
+                           at::Generator* dropout) const {
+  const ops::LstmWeights forward{parameter(kWeightIh), parameter(kWeightHh), parameter(kBiasIh),
+                                 parameter(kBiasHh)};
+  const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse),
+                                 parameter(kBiasIhReverse), parameter(kBiasHhReverse)};
   const at::Tensor hidden = ops::bilstm(drop(features, dropout), offsets, forward, reverse);  // [N, 2H]
   return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
 }

@@ -1,5 +1,5 @@
-// The trainable head: BiLSTM, linear layer and CRF with the constraints of the tag scheme. Its operators have CPU
-// kernels, so it lives on the CPU and takes features from wherever the encoder runs.
+// The trainable head: BiLSTM, linear layer and CRF with the constraints of the tag scheme. Its operators have
+// CPU kernels, so it lives on the CPU and takes features from wherever the encoder runs.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -18,10 +18,10 @@ namespace albert_ner::model {
 enum class TagRole : int32_t { kOutside = 0, kBegin = 1, kInside = 2, kEnd = 3, kSingle = 4 };
 
 struct HeadConfig {
-  int64_t feature_size = 0;  // D
-  int64_t hidden_size = 0;   // H, per direction
-  int64_t tag_count = 0;     // K
-  double dropout = 0;        // of features and of the BiLSTM's output, training only
+  int64_t feature_size = 0;                  // D
+  int64_t hidden_size = 0;                   // H, per direction
+  int64_t tag_count = 0;                     // K
+  double dropout = 0;                        // of features and of the BiLSTM's output, training only
   std::vector<TagRole> tag_roles;            // [K]
   std::vector<int32_t> tag_labels;           // [K], -1 for O
   std::vector<uint8_t> allowed_transitions;  // [K*K], row i column j: j may follow i
@@ -38,7 +38,8 @@ struct ConstrainedTransitions {
 
 class Head {
  public:
-  /// Random weights: the BiLSTM and the linear layer as torch.nn initialises them, the CRF uniform in (-0.1, 0.1).
+  /// Random weights: the BiLSTM and the linear layer as torch.nn initialises them, the CRF uniform in (-0.1,
+  /// 0.1).
   Head(HeadConfig config, uint64_t seed);
   Head(HeadConfig config, const TensorFile& file);
 
@@ -48,7 +49,8 @@ class Head {
   /// [K] int32: the tag that prolongs a span ending in tag k, -1 for none.
   const at::Tensor& continuation() const { return continuation_; }
 
-  /// Emissions of packed features, [N, D] and [B+1] to [N, K]. With a generator dropout is applied, drawn from it.
+  /// Emissions of packed features, [N, D] and [B+1] to [N, K]. With a generator dropout is applied, drawn
+  /// from it.
   at::Tensor emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const;
   ConstrainedTransitions constrained() const;
 

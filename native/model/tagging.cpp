@@ -13,8 +13,8 @@
 namespace albert_ner::model {
 namespace {
 
-/// Rows per pass through encoder and BiLSTM. A batch fills the matrix kernels from a few hundred rows on, and at 2,048
-/// the widest intermediate of a base encoder (24 MB) still fits the last-level cache.
+/// Rows per pass through encoder and BiLSTM. A batch fills the matrix kernels from a few hundred rows on, and
+/// at 2,048 the widest intermediate of a base encoder (24 MB) still fits the last-level cache.
 constexpr int64_t kRowsPerBatch = 2048;
 
 /// Fills in the defaults and checks the plan, which says what memory is touched.
@@ -37,7 +37,8 @@ void complete(WindowPlan& plan) {
   }
   if (plan.sequence_offsets.empty()) {
     plan.sequence_offsets.push_back(0);
-    for (size_t b = 0; b < B; ++b) plan.sequence_offsets.push_back(plan.sequence_offsets[b] + plan.keep[2 * b + 1]);
+    for (size_t b = 0; b < B; ++b)
+      plan.sequence_offsets.push_back(plan.sequence_offsets[b] + plan.keep[2 * b + 1]);
   }
   check_argument(plan.sequence_offsets.back() == kept, "sequenceOffsets", "an end of " + std::to_string(kept),
                  plan.sequence_offsets.back());
@@ -53,8 +54,10 @@ at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const Featur
   float* out = emissions.mutable_data_ptr<float>();
   for_each_batch(plan.lengths, cancellation, [&](const std::vector<int64_t>& windows) {
     std::vector<int32_t> offsets = {0};
-    for (int64_t window : windows) offsets.push_back(offsets.back() + static_cast<int32_t>(plan.lengths[window]));
-    const at::Tensor batch = head.emissions(features(windows), at::tensor(offsets, at::kInt), nullptr).contiguous();
+    for (int64_t window : windows)
+      offsets.push_back(offsets.back() + static_cast<int32_t>(plan.lengths[window]));
+    const at::Tensor batch =
+        head.emissions(features(windows), at::tensor(offsets, at::kInt), nullptr).contiguous();
     const float* rows = batch.const_data_ptr<float>();
     for (size_t k = 0; k < windows.size(); ++k) {
       const int64_t window = windows[k];
@@ -65,7 +68,8 @@ at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const Featur
   return emissions;
 }
 
-/// The spans of a legal path: a span opens with a begin or single tag and goes on through inside and end tags.
+/// The spans of a legal path: a span opens with a begin or single tag and goes on through inside and end
+/// tags.
 void find_spans(const HeadConfig& config, const int32_t* tags, const std::vector<int32_t>& sequence_offsets,
                 std::vector<int32_t>& spans) {
   auto role = [&](int32_t row) { return config.tag_roles[tags[row]]; };
@@ -79,7 +83,8 @@ void find_spans(const HeadConfig& config, const int32_t* tags, const std::vector
       }
       const int32_t first = row++;
       while (row < end && (role(row) == TagRole::kInside || role(row) == TagRole::kEnd)) ++row;
-      spans.insert(spans.end(), {static_cast<int32_t>(s), first - begin, row - begin, config.tag_labels[tags[first]]});
+      spans.insert(spans.end(),
+                   {static_cast<int32_t>(s), first - begin, row - begin, config.tag_labels[tags[first]]});
     }
   }
 }

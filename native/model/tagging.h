@@ -9,8 +9,8 @@
 
 namespace albert_ner::model {
 
-/// How windows make up CRF sequences. Windows may overlap in the text; each keeps a range of its rows, and the kept
-/// rows of all windows in order are the rows of the sequences.
+/// How windows make up CRF sequences. Windows may overlap in the text; each keeps a range of its rows, and
+/// the kept rows of all windows in order are the rows of the sequences.
 struct WindowPlan {
   std::vector<int64_t> lengths;           // [B] rows of each window
   std::vector<int32_t> keep;              // [B*2] first row kept and number kept; empty: all
@@ -27,12 +27,13 @@ struct Tagging {
 /// Features of the given windows, in that order: [sum of lengths, D] float32 on the CPU.
 using FeatureSource = std::function<at::Tensor(const std::vector<int64_t>& windows)>;
 
-/// Calls body(windows) for groups of windows of bounded size, longest first; polls `cancellation` before each.
+/// Calls body(windows) for groups of windows of bounded size, longest first; polls `cancellation` before
+/// each.
 void for_each_batch(const std::vector<int64_t>& lengths, const runtime::Cancellation& cancellation,
                     const std::function<void(const std::vector<int64_t>& windows)>& body);
 
-/// Best legal path of every sequence and the posterior of each of its spans. Throws kInvalidArgument when the plan
-/// contradicts itself, kAborted between batches.
+/// Best legal path of every sequence and the posterior of each of its spans. Throws kInvalidArgument when the
+/// plan contradicts itself, kAborted between batches.
 Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& features,
                     const runtime::Cancellation& cancellation);
 

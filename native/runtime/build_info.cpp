@@ -61,11 +61,13 @@ BuildInfo build_info() {
 void check_torch_version() {
   const char* skip = std::getenv("ALBERT_NER_SKIP_TORCH_VERSION_CHECK");
   if (skip != nullptr && std::string(skip) == "1") return;
-  const std::string compiled = std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR) + ".";
+  const std::string compiled =
+      std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR) + ".";
   const std::string loaded = loaded_torch_version();
   if (loaded.rfind(compiled, 0) == 0) return;
-  throw Error(ErrorCode::kNativeVersion, "The addon was built against libtorch " TORCH_VERSION " but libtorch " + loaded +
-                                             " was loaded; run the set-up again");
+  throw Error(ErrorCode::kNativeVersion, "The addon was built against libtorch " TORCH_VERSION
+                                         " but libtorch " +
+                                             loaded + " was loaded; run the set-up again");
 }
 
 }  // namespace albert_ner::runtime

@@ -18,8 +18,9 @@ struct BuildInfo {
 
 BuildInfo build_info();
 
-/// Throws kNativeVersion when the loaded libtorch has another major or minor version than the one compiled against,
-/// unless ALBERT_NER_SKIP_TORCH_VERSION_CHECK=1: its C++ interface then may differ in ways that only show as crashes.
+/// Throws kNativeVersion when the loaded libtorch has another major or minor version than the one compiled
+/// against, unless ALBERT_NER_SKIP_TORCH_VERSION_CHECK=1: its C++ interface then may differ in ways that only
+/// show as crashes.
 void check_torch_version();
 
 }  // namespace albert_ner::runtime

@@ -19,12 +19,14 @@ std::filesystem::path libtorch_folder() {
   return std::filesystem::path(info.dli_fname).parent_path();
 }
 
-/// The addon links no CUDA library; this opens the part of libtorch that has the kernels, which registers itself.
+/// The addon links no CUDA library; this opens the part of libtorch that has the kernels, which registers
+/// itself.
 std::optional<std::string> load_cuda() {
   if (at::hasCUDA()) return std::nullopt;
   const std::filesystem::path library = libtorch_folder() / "libtorch_cuda.so";
   if (!std::filesystem::exists(library)) return "this libtorch was built without CUDA";
-  if (::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_GLOBAL) == nullptr) return "no NVIDIA driver was found (libcuda.so.1)";
+  if (::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_GLOBAL) == nullptr)
+    return "no NVIDIA driver was found (libcuda.so.1)";
   if (::dlopen(library.c_str(), RTLD_LAZY | RTLD_GLOBAL) == nullptr) {
     return std::string("the CUDA part of libtorch can't be loaded: ") + ::dlerror();
   }
@@ -32,7 +34,9 @@ std::optional<std::string> load_cuda() {
   return std::nullopt;
 }
 
-int64_t device_count() { return at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount(); }
+int64_t device_count() {
+  return at::globalContext().getAcceleratorHooksInterface(at::kCUDA).deviceCount();
+}
 
 }  // namespace
 
@@ -49,7 +53,8 @@ c10::Device parse_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
   const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 9 &&
                         name.find_first_not_of("0123456789", 5) == std::string::npos;
-  check_argument(name == "auto" || name == "cuda" || numbered, "device", "auto, cpu, cuda or cuda:N", "\"" + name + "\"");
+  check_argument(name == "auto" || name == "cuda" || numbered, "device", "auto, cpu, cuda or cuda:N",
+                 "\"" + name + "\"");
   const std::optional<std::string> problem = cuda_unavailable_reason();
   if (problem) {
     if (name == "auto") return c10::Device(c10::kCPU);
@@ -57,8 +62,9 @@ c10::Device parse_device(const std::string& name) {
   }
   const int index = numbered ? std::stoi(name.substr(5)) : 0;
   if (index >= device_count()) {
-    throw Error(ErrorCode::kDeviceUnavailable, "There is no device " + name + ": " + std::to_string(device_count()) +
-                                                   " CUDA devices were found");
+    throw Error(
+        ErrorCode::kDeviceUnavailable,
+        "There is no device " + name + ": " + std::to_string(device_count()) + " CUDA devices were found");
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }

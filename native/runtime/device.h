@@ -8,12 +8,12 @@
 
 namespace albert_ner::runtime {
 
-/// Empty when CUDA can be used here, else the reason. Loads the CUDA part of libtorch the first time a driver is
-/// found.
+/// Empty when CUDA can be used here, else the reason. Loads the CUDA part of libtorch the first time a driver
+/// is found.
 std::optional<std::string> cuda_unavailable_reason();
 
-/// "auto", "cpu", "cuda" or "cuda:N". Throws kInvalidArgument for anything else, kDeviceUnavailable with the reason
-/// when CUDA was asked for and can't be used.
+/// "auto", "cpu", "cuda" or "cuda:N". Throws kInvalidArgument for anything else, kDeviceUnavailable with the
+/// reason when CUDA was asked for and can't be used.
 c10::Device parse_device(const std::string& name);
 
 }  // namespace albert_ner::runtime

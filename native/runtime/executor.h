@@ -1,5 +1,5 @@
-// The thread of a session: tasks run on it one after another, first in, first out. It owns the thread settings of
-// libtorch, which are per thread.
+// The thread of a session: tasks run on it one after another, first in, first out. It owns the thread
+// settings of libtorch, which are per thread.
 #pragma once
 
 #include <condition_variable>
@@ -22,12 +22,12 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   int threads() const { return threads_; }
-  /// A task runs with `run` true, or is dropped with `run` false because the executor stopped; it is called once
-  /// either way, on the executor's thread or on the one that stops it, and must not throw.
+  /// A task runs with `run` true, or is dropped with `run` false because the executor stopped; it is called
+  /// once either way, on the executor's thread or on the one that stops it, and must not throw.
   using Task = std::function<void(bool run)>;
   void submit(Task task);
-  /// Drops what waits, lets the running task finish, then runs `last` on the thread, which ends. Returns at once.
-  /// Only the first call counts.
+  /// Drops what waits, lets the running task finish, then runs `last` on the thread, which ends. Returns at
+  /// once. Only the first call counts.
   void request_stop(const std::function<void()>& last = {});
 
  private:

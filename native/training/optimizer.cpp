@@ -14,7 +14,9 @@
 namespace albert_ner::training {
 namespace {
 
-bool starts_with(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
+bool starts_with(const std::string& text, const std::string& prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
 
 double rate_of(const std::string& name, const LearningRates& rates) {
   if (starts_with(name, "bilstm.")) return rates.bilstm;
@@ -74,7 +76,8 @@ double Optimizer::step(const std::vector<at::Tensor>& gradients, const LearningR
 
 NamedParameters Optimizer::state() const {
   NamedParameters state;
-  for (size_t k = 0; k < parameters_.size(); ++k) state.emplace_back("exp_avg." + parameters_[k].first, exp_avg_[k]);
+  for (size_t k = 0; k < parameters_.size(); ++k)
+    state.emplace_back("exp_avg." + parameters_[k].first, exp_avg_[k]);
   for (size_t k = 0; k < parameters_.size(); ++k) {
     state.emplace_back("exp_avg_sq." + parameters_[k].first, exp_avg_sq_[k]);
   }

@@ -1,5 +1,5 @@
-// Adam and AdamW over a head's parameters, with one learning rate per group and clipping by the global norm. The
-// arithmetic is libtorch's fused step.
+// Adam and AdamW over a head's parameters, with one learning rate per group and clipping by the global norm.
+// The arithmetic is libtorch's fused step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -42,7 +42,8 @@ class Optimizer {
   /// kInvalidArgument, changing nothing, when the norm isn't finite.
   double step(const std::vector<at::Tensor>& gradients, const LearningRates& rates);
 
-  /// "exp_avg.<name>", "exp_avg_sq.<name>" and "step" [1]: all a continued run needs to continue to the same bits.
+  /// "exp_avg.<name>", "exp_avg_sq.<name>" and "step" [1]: all a continued run needs to continue to the same
+  /// bits.
   NamedParameters state() const;
   void load(const model::TensorFile& file);
 

@@ -1,7 +1,7 @@
 #include "training/train_step.h"
 
-#include <ATen/TensorOperators.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -22,7 +22,8 @@ StepResult train_step(model::Head& head, Optimizer& optimizer, const features::P
   at::Generator generator = at::detail::createCPUGenerator(seed);
   const at::Tensor emissions = head.emissions(batch.rows, batch.offsets, &generator);  // [N, K]
   const model::ConstrainedTransitions crf = head.constrained();
-  const at::Tensor nll = ops::crf_nll(emissions, tags, batch.offsets, crf.transitions, crf.start, crf.end);  // [B]
+  const at::Tensor nll =
+      ops::crf_nll(emissions, tags, batch.offsets, crf.transitions, crf.start, crf.end);  // [B]
   const at::Tensor loss = nll.sum() / static_cast<double>(N);
   const double value = loss.item<double>();
   if (!std::isfinite(value)) {

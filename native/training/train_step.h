@@ -14,15 +14,15 @@ struct StepResult {
   double gradient_norm;  // before clipping
 };
 
-/// Forward, backward, clipping and optimizer step. The loss is the batch's mean per unit, so a step weighs every
-/// character alike whatever the lengths of its sentences.
+/// Forward, backward, clipping and optimizer step. The loss is the batch's mean per unit, so a step weighs
+/// every character alike whatever the lengths of its sentences.
 ///
 ///   batch  features [N, D] float32 and offsets [B+1]
 ///   tags   [N] int32, legal under the head's constraints
 ///   seed   of the dropout masks of this step
 ///
-/// Throws kInvalidArgument for a batch without units, tags that don't fit, and a loss or gradient that isn't finite;
-/// nothing is changed then.
+/// Throws kInvalidArgument for a batch without units, tags that don't fit, and a loss or gradient that isn't
+/// finite; nothing is changed then.
 StepResult train_step(model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
                       const at::Tensor& tags, const LearningRates& rates, uint64_t seed);
 

@@ -12,6 +12,9 @@ const session = openSession({ device: 'cpu' });
 await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
 const offsets = [0];
 for (const ids of sequences) offsets.push(offsets.at(-1) + ids.length);
-const hidden = await session.encode({ ids: Int32Array.from(sequences.flat()), offsets: Int32Array.from(offsets) });
+const hidden = await session.encode({
+  ids: Int32Array.from(sequences.flat()),
+  offsets: Int32Array.from(offsets),
+});
 writeFileSync(`${folder}/hidden.f32`, hidden);
 await session.dispose();

@@ -23,7 +23,10 @@ export interface RandomProblemOptions {
   deviation?: number;
 }
 
-export function randomProblem(random: Random, { K, lengths, deviation = 1 }: RandomProblemOptions): CrfProblem {
+export function randomProblem(
+  random: Random,
+  { K, lengths, deviation = 1 }: RandomProblemOptions,
+): CrfProblem {
   const N = lengths.reduce((sum, length) => sum + length, 0);
   return {
     K,
@@ -60,7 +63,11 @@ export function nllArgs(problem: CrfProblem, dtype: Dtype = 'float64'): NativeOp
   return [emissions, int32(problem.tags), ...rest];
 }
 
-export function pathScore({ K, emissions, transitions, start, end }: CrfProblem, first: number, path: number[]): number {
+export function pathScore(
+  { K, emissions, transitions, start, end }: CrfProblem,
+  first: number,
+  path: number[],
+): number {
   if (path.length === 0) return 0;
   let score = start[path[0]] + end[path[path.length - 1]];
   path.forEach((tag, t) => {
@@ -88,7 +95,10 @@ export function allPaths(problem: CrfProblem, sentence: number): { path: number[
 }
 
 /** log Z by the forward recursion. */
-export function logPartition({ K, lengths, emissions, transitions, start, end }: CrfProblem, sentence: number): number {
+export function logPartition(
+  { K, lengths, emissions, transitions, start, end }: CrfProblem,
+  sentence: number,
+): number {
   const first = offsetsOf(lengths)[sentence];
   if (lengths[sentence] === 0) return 0;
   let alpha = start.map((score, j) => score + emissions[first * K + j]);

@@ -35,7 +35,8 @@ export function normals(random: Random, count: number, deviation = 1): number[] 
 }
 
 export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} values but ${expected.length} expected`);
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} values but ${expected.length} expected`);
   let largest = 0;
   for (let k = 0; k < actual.length; k += 1) {
     const difference = Math.abs(actual[k] - expected[k]);

@@ -11,7 +11,8 @@
 namespace albert_ner::ops {
 namespace {
 
-void check_direction(const LstmWeights& weights, const std::string& suffix, int64_t H, const at::Tensor& features) {
+void check_direction(const LstmWeights& weights, const std::string& suffix, int64_t H,
+                     const at::Tensor& features) {
   const int64_t D = features.size(1);
   const at::ScalarType dtype = features.scalar_type();
   const at::Device device = features.device();
@@ -33,8 +34,8 @@ bool needs_grad(const at::Tensor& features, const LstmWeights& forward, const Ls
 
 at::Tensor bilstm_op(const at::Tensor& features, const at::Tensor& offsets, const at::Tensor& w_ih,
                      const at::Tensor& w_hh, const at::Tensor& b_ih, const at::Tensor& b_hh,
-                     const at::Tensor& w_ih_reverse, const at::Tensor& w_hh_reverse, const at::Tensor& b_ih_reverse,
-                     const at::Tensor& b_hh_reverse) {
+                     const at::Tensor& w_ih_reverse, const at::Tensor& w_hh_reverse,
+                     const at::Tensor& b_ih_reverse, const at::Tensor& b_hh_reverse) {
   return bilstm(features, offsets, {w_ih, w_hh, b_ih, b_hh},
                 {w_ih_reverse, w_hh_reverse, b_ih_reverse, b_hh_reverse});
 }
@@ -50,8 +51,9 @@ at::Tensor bilstm(const at::Tensor& features, const at::Tensor& offsets, const L
   check_direction(forward, "", H, features);
   check_direction(reverse, "_reverse", H, features);
   check_offsets(offsets, features.size(0), features.device());
-  return BilstmFunction::apply(features, offsets, forward.w_ih, forward.w_hh, forward.b_ih, forward.b_hh, reverse.w_ih,
-                               reverse.w_hh, reverse.b_ih, reverse.b_hh, needs_grad(features, forward, reverse));
+  return BilstmFunction::apply(features, offsets, forward.w_ih, forward.w_hh, forward.b_ih, forward.b_hh,
+                               reverse.w_ih, reverse.w_hh, reverse.b_ih, reverse.b_hh,
+                               needs_grad(features, forward, reverse));
 }
 
 TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
@@ -64,10 +66,13 @@ TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
       "-> (Tensor output, Tensor gates, Tensor cells)");
   m.def(
       "_bilstm_backward(Tensor grad_output, Tensor features, Tensor offsets, Tensor w_ih, Tensor w_hh, "
-      "Tensor w_ih_reverse, Tensor w_hh_reverse, Tensor output, Tensor gates, Tensor cells, bool features_grad) "
+      "Tensor w_ih_reverse, Tensor w_hh_reverse, Tensor output, Tensor gates, Tensor cells, bool "
+      "features_grad) "
       "-> Tensor[]");
 }
 
-TORCH_LIBRARY_IMPL(albert_ner, CompositeImplicitAutograd, m) { m.impl("bilstm", bilstm_op); }
+TORCH_LIBRARY_IMPL(albert_ner, CompositeImplicitAutograd, m) {
+  m.impl("bilstm", bilstm_op);
+}
 
 }  // namespace albert_ner::ops

@@ -7,14 +7,15 @@ namespace albert_ner::ops {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor BilstmFunction::forward(AutogradContext* ctx, const at::Tensor& features, const at::Tensor& offsets,
-                                   const at::Tensor& w_ih, const at::Tensor& w_hh, const at::Tensor& b_ih,
-                                   const at::Tensor& b_hh, const at::Tensor& w_ih_reverse,
-                                   const at::Tensor& w_hh_reverse, const at::Tensor& b_ih_reverse,
-                                   const at::Tensor& b_hh_reverse, bool saves) {
+at::Tensor BilstmFunction::forward(AutogradContext* ctx, const at::Tensor& features,
+                                   const at::Tensor& offsets, const at::Tensor& w_ih, const at::Tensor& w_hh,
+                                   const at::Tensor& b_ih, const at::Tensor& b_hh,
+                                   const at::Tensor& w_ih_reverse, const at::Tensor& w_hh_reverse,
+                                   const at::Tensor& b_ih_reverse, const at::Tensor& b_hh_reverse,
+                                   bool saves) {
   using Forward = std::tuple<at::Tensor, at::Tensor, at::Tensor>(
-      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool);
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("albert_ner::_bilstm_forward", "").typed<Forward>();
   at::AutoDispatchBelowADInplaceOrView guard;
@@ -27,16 +28,17 @@ at::Tensor BilstmFunction::forward(AutogradContext* ctx, const at::Tensor& featu
 }
 
 variable_list BilstmFunction::backward(AutogradContext* ctx, const variable_list& grads) {
-  using Backward = std::vector<at::Tensor>(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                           const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                                           const at::Tensor&, const at::Tensor&, bool);
+  using Backward = std::vector<at::Tensor>(
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+      const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, bool);
   static const auto op =
       c10::Dispatcher::singleton().findSchemaOrThrow("albert_ner::_bilstm_backward", "").typed<Backward>();
   const variable_list saved = ctx->get_saved_variables();
   at::AutoDispatchBelowADInplaceOrView guard;
-  std::vector<at::Tensor> d = op.call(grads[0].contiguous(), saved[0], saved[1], saved[2], saved[3], saved[4], saved[5],
-                                      saved[6], saved[7], saved[8], ctx->needs_input_grad(0));
-  // d: features, then w_ih, w_hh and the bias of each direction. Both biases enter the same sum, so they share it.
+  std::vector<at::Tensor> d = op.call(grads[0].contiguous(), saved[0], saved[1], saved[2], saved[3], saved[4],
+                                      saved[5], saved[6], saved[7], saved[8], ctx->needs_input_grad(0));
+  // d: features, then w_ih, w_hh and the bias of each direction. Both biases enter the same sum, so they
+  // share it.
   return {d[0], at::Tensor(), d[1], d[2], d[3], d[3], d[4], d[5], d[6], d[6], at::Tensor()};
 }
 

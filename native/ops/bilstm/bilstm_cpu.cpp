@@ -1,11 +1,11 @@
-// CPU kernels of the BiLSTM: the plain version. Rows are gathered time-major (all first units of the sentences, then
-// all second ones, longest sentence first), so that each step is one small matrix product over the sentences still
-// running; the projection of the features and the weight gradients are one product each. The two directions share
-// nothing and run side by side.
+// CPU kernels of the BiLSTM: the plain version. Rows are gathered time-major (all first units of the
+// sentences, then all second ones, longest sentence first), so that each step is one small matrix product
+// over the sentences still running; the projection of the features and the weight gradients are one product
+// each. The two directions share nothing and run side by side.
 
-#include <ATen/TensorOperators.h>
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
@@ -24,8 +24,8 @@
 namespace albert_ner::ops {
 namespace {
 
-/// Time-major order of one direction: step t holds rows step_begin[t] .. step_begin[t+1]-1 of the gathered order, and
-/// the k-th row of each step belongs to the same sentence.
+/// Time-major order of one direction: step t holds rows step_begin[t] .. step_begin[t+1]-1 of the gathered
+/// order, and the k-th row of each step belongs to the same sentence.
 struct TimeMajor {
   at::Tensor rows;                  // [N] int64: packed row of each gathered row
   std::vector<int64_t> step_begin;  // [T+1]
@@ -40,7 +40,8 @@ TimeMajor time_major(const at::Tensor& offsets, bool reverse) {
   auto length = [&](int64_t b) { return begin[b + 1] - begin[b]; };
   std::vector<int64_t> by_length(B);
   std::iota(by_length.begin(), by_length.end(), 0);
-  std::stable_sort(by_length.begin(), by_length.end(), [&](int64_t a, int64_t b) { return length(a) > length(b); });
+  std::stable_sort(by_length.begin(), by_length.end(),
+                   [&](int64_t a, int64_t b) { return length(a) > length(b); });
   const int64_t steps = B == 0 ? 0 : length(by_length[0]);
   TimeMajor order{at::empty({begin[B]}, at::kLong), {0}};
   int64_t* rows = order.rows.mutable_data_ptr<int64_t>();
@@ -62,15 +63,16 @@ struct DirectionState {
   at::Tensor hidden;  // [N, H]
 };
 
-DirectionState forward_direction(const at::Tensor& features, const LstmWeights& weights, const TimeMajor& order) {
+DirectionState forward_direction(const at::Tensor& features, const LstmWeights& weights,
+                                 const TimeMajor& order) {
   const int64_t N = features.size(0);
   const int64_t H = weights.w_hh.size(1);
-  const at::Tensor gathered = features.index_select(0, order.rows);                          // [N, D]
+  const at::Tensor gathered = features.index_select(0, order.rows);  // [N, D]
   DirectionState state;
-  state.gates = at::addmm(weights.b_ih + weights.b_hh, gathered, weights.w_ih.t());          // [N, 4H]
+  state.gates = at::addmm(weights.b_ih + weights.b_hh, gathered, weights.w_ih.t());  // [N, 4H]
   state.cells = at::empty({N, H}, features.options());
   state.hidden = at::empty({N, H}, features.options());
-  const at::Tensor w_hh_t = weights.w_hh.t();                                                // [H, 4H]
+  const at::Tensor w_hh_t = weights.w_hh.t();  // [H, 4H]
   AT_DISPATCH_FLOATING_TYPES(features.scalar_type(), "bilstm_forward", [&] {
     scalar_t* gates = state.gates.mutable_data_ptr<scalar_t>();
     scalar_t* cells = state.cells.mutable_data_ptr<scalar_t>();
@@ -79,7 +81,8 @@ DirectionState forward_direction(const at::Tensor& features, const LstmWeights& 
       const int64_t begin = order.step_begin[step];
       const int64_t running = order.running(step);
       const int64_t before = step == 0 ? 0 : order.step_begin[step - 1];
-      if (step > 0) state.gates.narrow(0, begin, running).addmm_(state.hidden.narrow(0, before, running), w_hh_t);
+      if (step > 0)
+        state.gates.narrow(0, begin, running).addmm_(state.hidden.narrow(0, before, running), w_hh_t);
       for (int64_t k = 0; k < running; ++k) {
         const scalar_t* c_prev = step == 0 ? nullptr : cells + (before + k) * H;
         const int64_t row = begin + k;
@@ -96,7 +99,7 @@ at::Tensor backward_direction(const at::Tensor& d_hidden, const DirectionState& 
   const int64_t H = w_hh.size(1);
   at::Tensor d_gates = at::empty(state.gates.sizes(), state.gates.options());  // [N, 4H]
   if (order.steps() == 0) return d_gates;
-  at::Tensor d_c = at::zeros({order.running(0), H}, d_hidden.options());       // [B, H]
+  at::Tensor d_c = at::zeros({order.running(0), H}, d_hidden.options());  // [B, H]
   AT_DISPATCH_FLOATING_TYPES(d_hidden.scalar_type(), "bilstm_backward", [&] {
     const scalar_t* gates = state.gates.const_data_ptr<scalar_t>();
     const scalar_t* cells = state.cells.const_data_ptr<scalar_t>();
@@ -125,7 +128,8 @@ at::Tensor previous_hidden(const at::Tensor& hidden, const TimeMajor& order) {
   at::Tensor previous = at::zeros(hidden.sizes(), hidden.options());
   for (int64_t step = 1; step < order.steps(); ++step) {
     const int64_t running = order.running(step);
-    previous.narrow(0, order.step_begin[step], running).copy_(hidden.narrow(0, order.step_begin[step - 1], running));
+    previous.narrow(0, order.step_begin[step], running)
+        .copy_(hidden.narrow(0, order.step_begin[step - 1], running));
   }
   return previous;
 }
@@ -142,14 +146,16 @@ void for_both_directions(Body body) {
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> bilstm_forward(
     const at::Tensor& features, const at::Tensor& offsets, const at::Tensor& w_ih, const at::Tensor& w_hh,
-    const at::Tensor& b_ih, const at::Tensor& b_hh, const at::Tensor& w_ih_reverse, const at::Tensor& w_hh_reverse,
-    const at::Tensor& b_ih_reverse, const at::Tensor& b_hh_reverse, bool saves) {
+    const at::Tensor& b_ih, const at::Tensor& b_hh, const at::Tensor& w_ih_reverse,
+    const at::Tensor& w_hh_reverse, const at::Tensor& b_ih_reverse, const at::Tensor& b_hh_reverse,
+    bool saves) {
   const int64_t N = features.size(0);
   const int64_t H = w_hh.size(1);
-  const LstmWeights weights[2] = {{w_ih, w_hh, b_ih, b_hh}, {w_ih_reverse, w_hh_reverse, b_ih_reverse, b_hh_reverse}};
-  at::Tensor output = at::empty({N, 2 * H}, features.options());                       // [N, 2H]
-  at::Tensor gates = at::empty({saves ? 2 : 0, N, 4 * H}, features.options());         // [2, N, 4H] time-major
-  at::Tensor cells = at::empty({saves ? 2 : 0, N, H}, features.options());             // [2, N, H] time-major
+  const LstmWeights weights[2] = {{w_ih, w_hh, b_ih, b_hh},
+                                  {w_ih_reverse, w_hh_reverse, b_ih_reverse, b_hh_reverse}};
+  at::Tensor output = at::empty({N, 2 * H}, features.options());                // [N, 2H]
+  at::Tensor gates = at::empty({saves ? 2 : 0, N, 4 * H}, features.options());  // [2, N, 4H] time-major
+  at::Tensor cells = at::empty({saves ? 2 : 0, N, H}, features.options());      // [2, N, H] time-major
   for_both_directions([&](int64_t direction) {
     const TimeMajor order = time_major(offsets, direction == 1);
     const DirectionState state = forward_direction(features, weights[direction], order);
@@ -163,9 +169,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> bilstm_forward(
 }
 
 std::vector<at::Tensor> bilstm_backward(const at::Tensor& grad_output, const at::Tensor& features,
-                                        const at::Tensor& offsets, const at::Tensor& w_ih, const at::Tensor& w_hh,
-                                        const at::Tensor& w_ih_reverse, const at::Tensor& w_hh_reverse,
-                                        const at::Tensor& output, const at::Tensor& gates, const at::Tensor& cells,
+                                        const at::Tensor& offsets, const at::Tensor& w_ih,
+                                        const at::Tensor& w_hh, const at::Tensor& w_ih_reverse,
+                                        const at::Tensor& w_hh_reverse, const at::Tensor& output,
+                                        const at::Tensor& gates, const at::Tensor& cells,
                                         bool features_grad) {
   const int64_t H = w_hh.size(1);
   const at::Tensor w_ih_by_direction[2] = {w_ih, w_ih_reverse};
@@ -178,11 +185,12 @@ std::vector<at::Tensor> bilstm_backward(const at::Tensor& grad_output, const at:
       return packed.narrow(1, direction * H, H).index_select(0, order.rows);  // [N, H]
     };
     const DirectionState state{gates.select(0, direction), cells.select(0, direction), gather(output)};
-    const at::Tensor d_gates = backward_direction(gather(grad_output), state, w_hh_by_direction[direction], order);
-    const at::Tensor d_gates_t = d_gates.t();                                                          // [4H, N]
-    gradients[1 + 3 * direction] = at::mm(d_gates_t, features.index_select(0, order.rows));            // [4H, D]
-    gradients[2 + 3 * direction] = at::mm(d_gates_t, previous_hidden(state.hidden, order));            // [4H, H]
-    gradients[3 + 3 * direction] = d_gates.sum(0);                                                     // [4H]
+    const at::Tensor d_gates =
+        backward_direction(gather(grad_output), state, w_hh_by_direction[direction], order);
+    const at::Tensor d_gates_t = d_gates.t();                                                // [4H, N]
+    gradients[1 + 3 * direction] = at::mm(d_gates_t, features.index_select(0, order.rows));  // [4H, D]
+    gradients[2 + 3 * direction] = at::mm(d_gates_t, previous_hidden(state.hidden, order));  // [4H, H]
+    gradients[3 + 3 * direction] = d_gates.sum(0);                                           // [4H]
     if (features_grad) {
       d_features[direction] = at::empty(features.sizes(), features.options());
       d_features[direction].index_copy_(0, order.rows, at::mm(d_gates, w_ih_by_direction[direction]));

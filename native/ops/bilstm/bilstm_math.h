@@ -18,7 +18,8 @@ ALBERT_NER_HOST_DEVICE scalar_t logistic(scalar_t x) {
   return scalar_t(1) / (scalar_t(1) + std::exp(-x));
 }
 
-/// Turns the pre-activations gates_4h of one unit set into activations in place; returns nothing else than c and h.
+/// Turns the pre-activations gates_4h of one unit set into activations in place; returns nothing else than c
+/// and h.
 template <typename scalar_t>
 ALBERT_NER_HOST_DEVICE void lstm_cell(int64_t H, scalar_t* gates_4h, const scalar_t* c_prev_h, scalar_t* c_h,
                                       scalar_t* h_h) {
@@ -36,8 +37,8 @@ ALBERT_NER_HOST_DEVICE void lstm_cell(int64_t H, scalar_t* gates_4h, const scala
   }
 }
 
-/// From d loss / d h (and d loss / d c from the next step, updated to that of the previous one) to the gradients of
-/// the pre-activations.
+/// From d loss / d h (and d loss / d c from the next step, updated to that of the previous one) to the
+/// gradients of the pre-activations.
 template <typename scalar_t>
 ALBERT_NER_HOST_DEVICE void lstm_cell_backward(int64_t H, const scalar_t* gates_4h, const scalar_t* c_prev_h,
                                                const scalar_t* c_h, const scalar_t* d_h_h, scalar_t* d_c_h,

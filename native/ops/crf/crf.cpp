@@ -38,8 +38,10 @@ void check_tags(const at::Tensor& tags, const char* name, const at::Tensor& emis
 }
 
 /// Each span lies inside one sentence and isn't empty; continuation tags are in range or -1.
-void check_spans(const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& offsets, int64_t K) {
-  check_argument(spans.dim() == 2 && spans.size(1) == 2, "spans", "shape [S, 2]", "shape " + shape_text(spans));
+void check_spans(const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& offsets,
+                 int64_t K) {
+  check_argument(spans.dim() == 2 && spans.size(1) == 2, "spans", "shape [S, 2]",
+                 "shape " + shape_text(spans));
   check_tensor(spans, "spans", spans.sizes(), at::kInt, offsets.device());
   check_tensor(continuation, "continuation", {K}, at::kInt, offsets.device());
   const at::Tensor host_spans = spans.cpu();
@@ -53,7 +55,8 @@ void check_spans(const at::Tensor& spans, const at::Tensor& continuation, const 
     // The first offset past `first` ends the sentence that holds it.
     const int32_t* sentence_end = std::upper_bound(begin, end, first);
     const bool ok = first >= 0 && first < last && sentence_end != end && last <= *sentence_end;
-    check_argument(ok, "spans", "rows of one sentence", "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
+    check_argument(ok, "spans", "rows of one sentence",
+                   "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
   }
   for (int64_t k = 0; k < K; ++k) {
     const int32_t tag = host_continuation.const_data_ptr<int32_t>()[k];
@@ -72,7 +75,8 @@ at::Tensor crf_nll(const at::Tensor& emissions, const at::Tensor& tags, const at
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, const at::Tensor& offsets,
-                                               const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                               const at::Tensor& transitions,
+                                               const at::Tensor& start_transitions,
                                                const at::Tensor& end_transitions) {
   check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
   static const auto op = c10::Dispatcher::singleton()
@@ -82,7 +86,8 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, cons
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, const at::Tensor& offsets,
-                                                 const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                                 const at::Tensor& transitions,
+                                                 const at::Tensor& start_transitions,
                                                  const at::Tensor& end_transitions) {
   check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
   static const auto op = c10::Dispatcher::singleton()
@@ -91,9 +96,10 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, co
   return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
 }
 
-std::tuple<at::Tensor, at::Tensor> crf_span_posterior(const at::Tensor& emissions, const at::Tensor& path_tags,
-                                                      const at::Tensor& offsets, const at::Tensor& spans,
-                                                      const at::Tensor& continuation, const at::Tensor& transitions,
+std::tuple<at::Tensor, at::Tensor> crf_span_posterior(const at::Tensor& emissions,
+                                                      const at::Tensor& path_tags, const at::Tensor& offsets,
+                                                      const at::Tensor& spans, const at::Tensor& continuation,
+                                                      const at::Tensor& transitions,
                                                       const at::Tensor& start_transitions,
                                                       const at::Tensor& end_transitions) {
   check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
@@ -102,7 +108,8 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior(const at::Tensor& emission
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("albert_ner::_crf_span_posterior", "")
                              .typed<decltype(crf_span_posterior)>();
-  return op.call(emissions, path_tags, offsets, spans, continuation, transitions, start_transitions, end_transitions);
+  return op.call(emissions, path_tags, offsets, spans, continuation, transitions, start_transitions,
+                 end_transitions);
 }
 
 TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
@@ -110,20 +117,23 @@ TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
       "crf_nll(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor start_transitions, "
       "Tensor end_transitions) -> Tensor");
   m.def(
-      "_crf_nll_forward(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor start_transitions, "
+      "_crf_nll_forward(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor "
+      "start_transitions, "
       "Tensor end_transitions) -> (Tensor nll, Tensor alphas, Tensor log_partition)");
   m.def(
       "_crf_nll_backward(Tensor grad_nll, Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
       "Tensor start_transitions, Tensor end_transitions, Tensor alphas, Tensor log_partition) "
       "-> (Tensor emissions, Tensor transitions, Tensor start_transitions, Tensor end_transitions)");
   const char* decoding =
-      "(Tensor emissions, Tensor offsets, Tensor transitions, Tensor start_transitions, Tensor end_transitions) "
+      "(Tensor emissions, Tensor offsets, Tensor transitions, Tensor start_transitions, Tensor "
+      "end_transitions) "
       "-> (Tensor, Tensor)";
   for (const char* name : {"crf_viterbi", "_crf_viterbi", "crf_marginals", "_crf_marginals"}) {
     m.def((std::string(name) + decoding).c_str());
   }
   const char* posterior =
-      "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, Tensor transitions, "
+      "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, Tensor "
+      "transitions, "
       "Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
   for (const char* name : {"crf_span_posterior", "_crf_span_posterior"}) {
     m.def((std::string(name) + posterior).c_str());

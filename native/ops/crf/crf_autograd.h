@@ -6,8 +6,8 @@
 namespace albert_ner::ops {
 
 struct CrfNllFunction : torch::autograd::Function<CrfNllFunction> {
-  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& emissions, const at::Tensor& tags,
-                            const at::Tensor& offsets, const at::Tensor& transitions,
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& emissions,
+                            const at::Tensor& tags, const at::Tensor& offsets, const at::Tensor& transitions,
                             const at::Tensor& start_transitions, const at::Tensor& end_transitions);
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,

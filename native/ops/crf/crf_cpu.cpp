@@ -1,5 +1,5 @@
-// CPU kernels of the CRF, in log space and float64: the plain version that is right for every input. Arguments were
-// validated by crf.cpp; only the values of emissions are checked here.
+// CPU kernels of the CRF, in log space and float64: the plain version that is right for every input.
+// Arguments were validated by crf.cpp; only the values of emissions are checked here.
 //
 //   alpha[t, j] = log sum over tag paths of rows 0..t that end in j      alpha[0, j] = start[j] + e[0, j]
 //   alpha[t, j] = log_sum_exp_i(alpha[t-1, i] + transitions[i, j]) + e[t, j]
@@ -23,7 +23,8 @@ namespace {
 
 constexpr double kNegativeInfinity = -std::numeric_limits<double>::infinity();
 
-/// Sentences per unit of parallel work. Fixed, so that sums over sentences are the same for any number of threads.
+/// Sentences per unit of parallel work. Fixed, so that sums over sentences are the same for any number of
+/// threads.
 constexpr int64_t kSentencesPerChunk = 8;
 
 /// The scores of a problem with the three transition tensors widened to float64 once.
@@ -53,7 +54,9 @@ struct Scores {
     }
   }
 
-  double emission(int64_t row, int64_t tag) const { return static_cast<double>(emissions_nk[row * shape.K + tag]); }
+  double emission(int64_t row, int64_t tag) const {
+    return static_cast<double>(emissions_nk[row * shape.K + tag]);
+  }
   double transition(int64_t from, int64_t to) const { return transitions_kk[from * shape.K + to]; }
 
  private:
@@ -64,7 +67,8 @@ struct Scores {
 };
 
 [[noreturn]] void throw_no_path(int64_t sentence) {
-  throw_invalid("transitions", "a legal path for every sentence", "none for sentence " + std::to_string(sentence));
+  throw_invalid("transitions", "a legal path for every sentence",
+                "none for sentence " + std::to_string(sentence));
 }
 
 /// alphas_nk of one sentence, rows begin..end-1; returns log Z (0 for an empty sentence).
@@ -78,7 +82,8 @@ double forward(const Scores<scalar_t>& scores, int64_t sentence, double* alphas_
   for (int64_t row = begin + 1; row < end; ++row) {
     const double* previous = alphas_nk + (row - 1) * K;
     for (int64_t j = 0; j < K; ++j) {
-      const double arriving = log_sum_exp(K, [&](int64_t i) { return previous[i] + scores.transition(i, j); });
+      const double arriving =
+          log_sum_exp(K, [&](int64_t i) { return previous[i] + scores.transition(i, j); });
       alphas_nk[row * K + j] = arriving + scores.emission(row, j);
     }
   }
@@ -100,7 +105,8 @@ void backward_step(const Scores<scalar_t>& scores, int64_t row, const double* be
 
 /// Calls visit(row, betas_k) for the rows of a sentence from last to first.
 template <typename scalar_t, typename Visit>
-void for_each_beta(const Scores<scalar_t>& scores, int64_t sentence, std::vector<double>& scratch_2k, Visit visit) {
+void for_each_beta(const Scores<scalar_t>& scores, int64_t sentence, std::vector<double>& scratch_2k,
+                   Visit visit) {
   const int64_t K = scores.shape.K;
   const int64_t begin = scores.offsets[sentence];
   const int64_t end = scores.offsets[sentence + 1];
@@ -139,15 +145,13 @@ double path_score(const Scores<scalar_t>& scores, int64_t sentence, const int32_
   return score + scores.end_k[tags_n[end - 1]];
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> crf_nll_forward(const at::Tensor& emissions, const at::Tensor& tags,
-                                                               const at::Tensor& offsets,
-                                                               const at::Tensor& transitions,
-                                                               const at::Tensor& start_transitions,
-                                                               const at::Tensor& end_transitions) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor> crf_nll_forward(
+    const at::Tensor& emissions, const at::Tensor& tags, const at::Tensor& offsets,
+    const at::Tensor& transitions, const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
   const int64_t B = offsets.numel() - 1;
-  at::Tensor nll = at::empty({B}, emissions.options());                           // [B]
+  at::Tensor nll = at::empty({B}, emissions.options());                                      // [B]
   at::Tensor alphas = at::empty(emissions.sizes(), emissions.options().dtype(at::kDouble));  // [N, K]
-  at::Tensor log_partition = at::empty({B}, alphas.options());                    // [B]
+  at::Tensor log_partition = at::empty({B}, alphas.options());                               // [B]
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_forward", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
     const int32_t* tags_n = tags.const_data_ptr<int32_t>();
@@ -173,11 +177,13 @@ struct TransitionGradients {
 };
 
 /// Adds weight * (expected - actual) counts of one sentence.
-///   d nll / d e[t, j] = P(y_t = j) - [y_t = j]      d nll / d transitions[i, j] = sum_t P(y_t-1 = i, y_t = j) - counts
+///   d nll / d e[t, j] = P(y_t = j) - [y_t = j]      d nll / d transitions[i, j] = sum_t P(y_t-1 = i, y_t =
+///   j) - counts
 template <typename scalar_t>
-void accumulate_gradients(const Scores<scalar_t>& scores, int64_t sentence, double weight, double log_partition,
-                          const int32_t* tags_n, const double* alphas_nk, std::vector<double>& scratch_2k,
-                          scalar_t* d_emissions_nk, TransitionGradients& sums) {
+void accumulate_gradients(const Scores<scalar_t>& scores, int64_t sentence, double weight,
+                          double log_partition, const int32_t* tags_n, const double* alphas_nk,
+                          std::vector<double>& scratch_2k, scalar_t* d_emissions_nk,
+                          TransitionGradients& sums) {
   const int64_t K = scores.shape.K;
   const int64_t begin = scores.offsets[sentence];
   const int64_t end = scores.offsets[sentence + 1];
@@ -202,15 +208,15 @@ void accumulate_gradients(const Scores<scalar_t>& scores, int64_t sentence, doub
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> crf_nll_backward(
-    const at::Tensor& grad_nll, const at::Tensor& emissions, const at::Tensor& tags, const at::Tensor& offsets,
-    const at::Tensor& transitions, const at::Tensor& start_transitions, const at::Tensor& end_transitions,
-    const at::Tensor& alphas, const at::Tensor& log_partition) {
+    const at::Tensor& grad_nll, const at::Tensor& emissions, const at::Tensor& tags,
+    const at::Tensor& offsets, const at::Tensor& transitions, const at::Tensor& start_transitions,
+    const at::Tensor& end_transitions, const at::Tensor& alphas, const at::Tensor& log_partition) {
   const int64_t B = offsets.numel() - 1;
   const int64_t K = emissions.size(1);
-  at::Tensor d_emissions = at::empty(emissions.sizes(), emissions.options());       // [N, K]
-  at::Tensor d_transitions = at::zeros({K, K}, emissions.options());                // [K, K]
-  at::Tensor d_start = at::zeros({K}, emissions.options());                         // [K]
-  at::Tensor d_end = at::zeros({K}, emissions.options());                           // [K]
+  at::Tensor d_emissions = at::empty(emissions.sizes(), emissions.options());  // [N, K]
+  at::Tensor d_transitions = at::zeros({K, K}, emissions.options());           // [K, K]
+  at::Tensor d_start = at::zeros({K}, emissions.options());                    // [K]
+  at::Tensor d_end = at::zeros({K}, emissions.options());                      // [K]
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_backward", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
     const int32_t* tags_n = tags.const_data_ptr<int32_t>();
@@ -289,7 +295,8 @@ double viterbi(const Scores<scalar_t>& scores, int64_t sentence, std::vector<dou
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_viterbi_cpu(const at::Tensor& emissions, const at::Tensor& offsets,
-                                                   const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                                   const at::Tensor& transitions,
+                                                   const at::Tensor& start_transitions,
                                                    const at::Tensor& end_transitions) {
   const int64_t B = offsets.numel() - 1;
   const int64_t K = emissions.size(1);
@@ -331,7 +338,8 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals_cpu(const at::Tensor& emissions
         log_partition_b[b] = static_cast<scalar_t>(log_z);
         for_each_beta(scores, b, scratch_2k, [&](int64_t row, const double* betas) {
           for (int64_t j = 0; j < K; ++j) {
-            marginals_nk[row * K + j] = static_cast<scalar_t>(std::exp(alphas_nk[row * K + j] + betas[j] - log_z));
+            marginals_nk[row * K + j] =
+                static_cast<scalar_t>(std::exp(alphas_nk[row * K + j] + betas[j] - log_z));
           }
         });
       }
@@ -342,9 +350,9 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals_cpu(const at::Tensor& emissions
 
 /// log probability of one span: what arrives, the path inside, what may leave.
 template <typename scalar_t>
-double span_log_probability(const Scores<scalar_t>& scores, const int32_t* tags_n, int64_t first, int64_t last,
-                            int64_t sentence_end, const int32_t* continuation_k, const double* alphas_nk,
-                            const double* betas_nk) {
+double span_log_probability(const Scores<scalar_t>& scores, const int32_t* tags_n, int64_t first,
+                            int64_t last, int64_t sentence_end, const int32_t* continuation_k,
+                            const double* alphas_nk, const double* betas_nk) {
   const int64_t K = scores.shape.K;
   double inside = alphas_nk[first * K + tags_n[first]];
   for (int64_t row = first + 1; row < last; ++row) {
@@ -358,12 +366,10 @@ double span_log_probability(const Scores<scalar_t>& scores, const int32_t* tags_
          });
 }
 
-std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(const at::Tensor& emissions, const at::Tensor& path_tags,
-                                                          const at::Tensor& offsets, const at::Tensor& spans,
-                                                          const at::Tensor& continuation,
-                                                          const at::Tensor& transitions,
-                                                          const at::Tensor& start_transitions,
-                                                          const at::Tensor& end_transitions) {
+std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
+    const at::Tensor& emissions, const at::Tensor& path_tags, const at::Tensor& offsets,
+    const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& transitions,
+    const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
   const int64_t B = offsets.numel() - 1;
   const int64_t K = emissions.size(1);
   at::Tensor posteriors = at::empty({spans.size(0)}, emissions.options());                   // [S]
@@ -379,8 +385,9 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(const at::Tensor& emis
       std::vector<double> scratch_2k(2 * K);
       for (int64_t b = first; b < last; ++b) {
         log_z[b] = forward(scores, b, alphas_nk);
-        for_each_beta(scores, b, scratch_2k,
-                      [&](int64_t row, const double* row_k) { std::copy(row_k, row_k + K, betas_nk + row * K); });
+        for_each_beta(scores, b, scratch_2k, [&](int64_t row, const double* row_k) {
+          std::copy(row_k, row_k + K, betas_nk + row * K);
+        });
       }
     });
     std::copy(log_z.begin(), log_z.end(), log_partition.mutable_data_ptr<scalar_t>());
@@ -389,9 +396,9 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(const at::Tensor& emis
     for (int64_t s = 0; s < spans.size(0); ++s) {
       const int32_t first = spans_s2[2 * s];
       const int32_t* sentence_end = std::upper_bound(scores.offsets, offsets_end, first);
-      const double log_probability = span_log_probability(
-          scores, path_tags.const_data_ptr<int32_t>(), first, spans_s2[2 * s + 1], *sentence_end,
-          continuation.const_data_ptr<int32_t>(), alphas_nk, betas_nk);
+      const double log_probability =
+          span_log_probability(scores, path_tags.const_data_ptr<int32_t>(), first, spans_s2[2 * s + 1],
+                               *sentence_end, continuation.const_data_ptr<int32_t>(), alphas_nk, betas_nk);
       const double probability = std::exp(log_probability - log_z[sentence_end - scores.offsets - 1]);
       posteriors.mutable_data_ptr<scalar_t>()[s] = static_cast<scalar_t>(std::fmin(probability, 1.0));
     }

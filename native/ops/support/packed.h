@@ -39,13 +39,15 @@ inline void check_tensor(const at::Tensor& tensor, const char* name, at::IntArra
 inline void check_floating(const at::Tensor& tensor, const char* name, int64_t rank) {
   check_argument(tensor.dim() == rank, name, std::to_string(rank) + " dimensions", tensor.dim());
   check_argument(tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble, name,
-                 std::string("dtype Float or Double"), std::string("dtype ") + c10::toString(tensor.scalar_type()));
+                 std::string("dtype Float or Double"),
+                 std::string("dtype ") + c10::toString(tensor.scalar_type()));
   check_argument(tensor.is_contiguous(), name, "a contiguous tensor", std::string("a strided one"));
 }
 
 /// offsets [B+1] int32 on the device of the rows: starts at 0, never falls, ends at `row_count`.
 inline void check_offsets(const at::Tensor& offsets, int64_t row_count, at::Device device) {
-  check_argument(offsets.dim() == 1 && offsets.numel() >= 1, "offsets", "shape [B+1]", "shape " + shape_text(offsets));
+  check_argument(offsets.dim() == 1 && offsets.numel() >= 1, "offsets", "shape [B+1]",
+                 "shape " + shape_text(offsets));
   check_tensor(offsets, "offsets", {offsets.numel()}, at::kInt, device);
   const at::Tensor host = offsets.cpu();
   const int32_t* values = host.const_data_ptr<int32_t>();
@@ -53,7 +55,8 @@ inline void check_offsets(const at::Tensor& offsets, int64_t row_count, at::Devi
   for (int64_t b = 1; b < host.numel(); ++b) {
     check_argument(values[b] >= values[b - 1], "offsets", "values that never fall", values[b]);
   }
-  check_argument(values[host.numel() - 1] == row_count, "offsets[B]", std::to_string(row_count), values[host.numel() - 1]);
+  check_argument(values[host.numel() - 1] == row_count, "offsets[B]", std::to_string(row_count),
+                 values[host.numel() - 1]);
 }
 
 }  // namespace albert_ner::ops

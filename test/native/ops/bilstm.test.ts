@@ -1,7 +1,17 @@
 import test from 'ava';
 import type { NativeOpTensor } from '../../../lib/native/binding.js';
 import { offsetsOf, seeded } from '../../support/crf-reference.js';
-import { addon, codeOf, type Dtype, int32, int64, largestDifference, normals, numbers, tensor } from '../../support/native.js';
+import {
+  addon,
+  codeOf,
+  type Dtype,
+  int32,
+  int64,
+  largestDifference,
+  normals,
+  numbers,
+  tensor,
+} from '../../support/native.js';
 
 interface LstmProblem {
   lengths: number[];
@@ -24,7 +34,11 @@ function randomLstm(seed: number, lengths: number[], D: number, H: number): Lstm
     features: normals(random, N * D),
     weights: [...shapes, ...shapes].map((shape) => ({
       shape,
-      values: normals(random, shape.reduce((product, size) => product * size, 1), 0.4),
+      values: normals(
+        random,
+        shape.reduce((product, size) => product * size, 1),
+        0.4,
+      ),
     })),
   };
 }
@@ -57,7 +71,8 @@ function torchLstm(problem: LstmProblem, dtype: Dtype, gradOutput: number[]) {
     batchSizes.push(running.length);
     for (const { b } of running) rows.push(offsets[b] + step);
   }
-  const gather = (values: number[], width: number) => rows.flatMap((row) => values.slice(row * width, (row + 1) * width));
+  const gather = (values: number[], width: number) =>
+    rows.flatMap((row) => values.slice(row * width, (row + 1) * width));
   const scatter = (values: number[], width: number) => {
     const out = new Array<number>(values.length);
     rows.forEach((row, k) => {
@@ -66,7 +81,8 @@ function torchLstm(problem: LstmProblem, dtype: Dtype, gradOutput: number[]) {
     return out;
   };
   const N = rows.length;
-  const zero = () => tensor([2, sentences.length, H], new Array<number>(2 * sentences.length * H).fill(0), dtype);
+  const zero = () =>
+    tensor([2, sentences.length, H], new Array<number>(2 * sentences.length * H).fill(0), dtype);
   const { outputs, gradients } = addon._callOp(
     'aten::lstm.data',
     [
@@ -89,7 +105,11 @@ function torchLstm(problem: LstmProblem, dtype: Dtype, gradOutput: number[]) {
 const RAGGED = [5, 0, 17, 1, 1, 30, 8, 0, 30];
 
 test('outputs and gradients equal those of torch on the packed sequence', (t) => {
-  for (const [D, H] of [[12, 8], [3, 1], [40, 64]]) {
+  for (const [D, H] of [
+    [12, 8],
+    [3, 1],
+    [40, 64],
+  ]) {
     const problem = randomLstm(D + H, RAGGED, D, H);
     const rows = problem.features.length / D;
     const gradOutput = normals(seeded(99), rows * 2 * H);
@@ -108,19 +128,29 @@ test('gradients equal central differences in float64', (t) => {
   const problem = randomLstm(5, [3, 0, 1, 4], 3, 2);
   const N = 8;
   const gradOutput = normals(seeded(6), N * 4);
-  const loss = (changed: LstmProblem) => run(changed).output.reduce((sum, value, k) => sum + value * gradOutput[k], 0);
+  const loss = (changed: LstmProblem) =>
+    run(changed).output.reduce((sum, value, k) => sum + value * gradOutput[k], 0);
   const { gradients } = run(problem, 'float64', gradOutput);
   const h = 1e-6;
-  const check = (values: number[], rebuild: (changed: number[]) => LstmProblem, actual: number[], name: string) => {
+  const check = (
+    values: number[],
+    rebuild: (changed: number[]) => LstmProblem,
+    actual: number[],
+    name: string,
+  ) => {
     const moved = (k: number, by: number) => values.map((value, other) => (other === k ? value + by : value));
-    const expected = values.map((_, k) => (loss(rebuild(moved(k, h))) - loss(rebuild(moved(k, -h)))) / (2 * h));
+    const expected = values.map(
+      (_, k) => (loss(rebuild(moved(k, h))) - loss(rebuild(moved(k, -h)))) / (2 * h),
+    );
     t.true(largestDifference(actual, expected) < 1e-7, name);
   };
   check(problem.features, (features) => ({ ...problem, features }), gradients[0], 'features');
   problem.weights.forEach(({ values }, index) => {
     const rebuild = (changed: number[]) => ({
       ...problem,
-      weights: problem.weights.map((weight, other) => (other === index ? { ...weight, values: changed } : weight)),
+      weights: problem.weights.map((weight, other) =>
+        other === index ? { ...weight, values: changed } : weight,
+      ),
     });
     check(values, rebuild, gradients[index + 1], `weight ${index}`);
   });
@@ -131,7 +161,11 @@ test('a batch gives what its sentences give alone', (t) => {
   const { output } = run(problem);
   const offsets = offsetsOf(RAGGED);
   RAGGED.forEach((length, b) => {
-    const alone = { ...problem, lengths: [length], features: problem.features.slice(offsets[b] * 6, offsets[b + 1] * 6) };
+    const alone = {
+      ...problem,
+      lengths: [length],
+      features: problem.features.slice(offsets[b] * 6, offsets[b + 1] * 6),
+    };
     const expected = run(alone).output;
     t.true(largestDifference(output.slice(offsets[b] * 10, offsets[b + 1] * 10), expected) < 1e-12);
   });
@@ -141,13 +175,18 @@ test('a reversed sentence with swapped directions gives the reversed output with
   const H = 4;
   const problem = randomLstm(8, [9], 5, H);
   const reverseRows = (values: number[], width: number) =>
-    Array.from({ length: values.length / width }, (_, row) => values.slice(row * width, (row + 1) * width)).reverse();
+    Array.from({ length: values.length / width }, (_, row) =>
+      values.slice(row * width, (row + 1) * width),
+    ).reverse();
   const mirrored = {
     ...problem,
     features: reverseRows(problem.features, 5).flat(),
     weights: [...problem.weights.slice(4), ...problem.weights.slice(0, 4)],
   };
-  const expected = reverseRows(run(mirrored).output, 2 * H).flatMap((row) => [...row.slice(H), ...row.slice(0, H)]);
+  const expected = reverseRows(run(mirrored).output, 2 * H).flatMap((row) => [
+    ...row.slice(H),
+    ...row.slice(0, H),
+  ]);
   t.true(largestDifference(run(problem).output, expected) < 1e-12);
 });
 
@@ -171,7 +210,8 @@ test('a sentence of 5,000 units agrees with torch', (t) => {
 test('arguments that disagree are refused', (t) => {
   const problem = randomLstm(12, [2, 3], 4, 3);
   const good = args(problem, 'float64');
-  const replaced = (index: number, value: NativeOpTensor) => good.map((arg, other) => (other === index ? value : arg));
+  const replaced = (index: number, value: NativeOpTensor) =>
+    good.map((arg, other) => (other === index ? value : arg));
   const wrong = [
     replaced(0, tensor([20], problem.features)),
     replaced(0, tensor([5, 4], problem.features, 'float32')),
@@ -180,5 +220,9 @@ test('arguments that disagree are refused', (t) => {
     replaced(5, tensor([11], normals(seeded(1), 11))),
     replaced(7, tensor([12, 4], normals(seeded(1), 48))),
   ];
-  for (const arguments_ of wrong) t.is(codeOf(() => addon._callOp('albert_ner::bilstm', arguments_)), 'ERR_INVALID_ARGUMENT');
+  for (const arguments_ of wrong)
+    t.is(
+      codeOf(() => addon._callOp('albert_ner::bilstm', arguments_)),
+      'ERR_INVALID_ARGUMENT',
+    );
 });

@@ -16,12 +16,22 @@ import {
   randomProblem,
   seeded,
 } from '../../support/crf-reference.js';
-import { addon, codeOf, type Dtype, int32, largestDifference, normals, numbers, tensor } from '../../support/native.js';
+import {
+  addon,
+  codeOf,
+  type Dtype,
+  int32,
+  largestDifference,
+  normals,
+  numbers,
+  tensor,
+} from '../../support/native.js';
 
 const call = (op: string, args: (NativeOpTensor | null)[], grads?: NativeOpTensor[]) =>
   addon._callOp(`albert_ner::${op}`, args, grads);
 
-const nll = (problem: CrfProblem, dtype: Dtype = 'float64') => numbers(call('crf_nll', nllArgs(problem, dtype)).outputs[0]);
+const nll = (problem: CrfProblem, dtype: Dtype = 'float64') =>
+  numbers(call('crf_nll', nllArgs(problem, dtype)).outputs[0]);
 
 /** Gradients of sum_b weight_b nll_b in emissions, transitions, start, end. */
 function gradients(problem: CrfProblem, weights: number[], dtype: Dtype = 'float64'): number[][] {
@@ -39,9 +49,21 @@ function marginals(problem: CrfProblem, dtype: Dtype = 'float64') {
   return { values, logZ };
 }
 
-function spanPosteriors(problem: CrfProblem, path: number[], spans: number[][], continuation: number[]): number[] {
+function spanPosteriors(
+  problem: CrfProblem,
+  path: number[],
+  spans: number[][],
+  continuation: number[],
+): number[] {
   const [emissions, offsets, ...transitions] = decodingArgs(problem);
-  const args = [emissions, int32(path), offsets, int32(spans.flat(), [spans.length, 2]), int32(continuation), ...transitions];
+  const args = [
+    emissions,
+    int32(path),
+    offsets,
+    int32(spans.flat(), [spans.length, 2]),
+    int32(continuation),
+    ...transitions,
+  ];
   return numbers(call('crf_span_posterior', args).outputs[0]);
 }
 
@@ -164,7 +186,10 @@ test('marginals sum to 1 and are the gradient of log Z', (t) => {
     const sum = values.slice(row * K, (row + 1) * K).reduce((total, value) => total + value, 0);
     t.true(Math.abs(sum - 1) < 1e-10);
   }
-  const [emissions] = gradients(problem, RAGGED.map(() => 1));
+  const [emissions] = gradients(
+    problem,
+    RAGGED.map(() => 1),
+  );
   const counted = values.map((value, k) => value - (problem.tags[Math.floor(k / K)] === k % K ? 1 : 0));
   t.true(largestDifference(emissions, counted) < 1e-10);
 });
@@ -232,7 +257,10 @@ test('no batch, no row and empty sentences are fine', (t) => {
   const empty = randomProblem(seeded(1), { K: 3, lengths: [0, 0] });
   t.deepEqual(nll(empty), [0, 0]);
   t.deepEqual(viterbi(empty).score, [0, 0]);
-  t.deepEqual(gradients(empty, [1, 1]).map((gradient) => gradient.every((value) => value === 0)), [true, true, true, true]);
+  t.deepEqual(
+    gradients(empty, [1, 1]).map((gradient) => gradient.every((value) => value === 0)),
+    [true, true, true, true],
+  );
 });
 
 test('a sentence of 5,000 units keeps its precision', (t) => {
@@ -271,7 +299,11 @@ test('a constrained best path is always legal, whatever the emissions', (t) => {
       const problem = constrain(free, tagConstraints(tagSet));
       const { tags, score } = viterbi(problem, 'float32');
       const sums = marginals(problem, 'float32').values;
-      return isLegal(tagSet, tags) && Number.isFinite(score[0]) && sums.every((value) => value >= 0 && value <= 1.001);
+      return (
+        isLegal(tagSet, tags) &&
+        Number.isFinite(score[0]) &&
+        sums.every((value) => value >= 0 && value <= 1.001)
+      );
     }),
     { numRuns: 300, seed: 4 },
   );
@@ -309,7 +341,10 @@ test('a sentence without any legal path is refused by number', (t) => {
   const problem = randomProblem(seeded(3), { K: 2, lengths: [1, 3] });
   const blocked = { ...problem, end: [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY] };
   t.throws(() => viterbi(blocked), { message: /sentence 0/ });
-  t.is(codeOf(() => nll(blocked)), 'ERR_INVALID_ARGUMENT');
+  t.is(
+    codeOf(() => nll(blocked)),
+    'ERR_INVALID_ARGUMENT',
+  );
 });
 
 test('emissions of NaN or infinity are refused by row', (t) => {
@@ -317,7 +352,10 @@ test('emissions of NaN or infinity are refused by row', (t) => {
     const problem = randomProblem(seeded(3), { K: 2, lengths: [3] });
     problem.emissions[4] = value;
     t.throws(() => viterbi(problem), { message: /row 2/ });
-    t.is(codeOf(() => nll(problem)), 'ERR_INVALID_ARGUMENT');
+    t.is(
+      codeOf(() => nll(problem)),
+      'ERR_INVALID_ARGUMENT',
+    );
   }
 });
 
@@ -336,13 +374,27 @@ test('arguments that disagree are refused', (t) => {
     [emissions, tags, offsets, transitions, tensor([3], [0, 0, 0], 'float32'), end],
     [int32(problem.tags.concat(problem.tags, problem.tags), [4, 3]), tags, offsets, transitions, start, end],
   ];
-  for (const args of wrong) t.is(codeOf(() => call('crf_nll', args)), 'ERR_INVALID_ARGUMENT');
+  for (const args of wrong)
+    t.is(
+      codeOf(() => call('crf_nll', args)),
+      'ERR_INVALID_ARGUMENT',
+    );
 });
 
 test('spans outside one sentence are refused', (t) => {
   const problem = randomProblem(seeded(3), { K: 2, lengths: [2, 0, 2] });
-  for (const span of [[0, 3], [1, 1], [-1, 1], [3, 5], [4, 5]]) {
-    t.is(codeOf(() => spanPosteriors(problem, [0, 0, 0, 0], [span], [-1, -1])), 'ERR_INVALID_ARGUMENT', String(span));
+  for (const span of [
+    [0, 3],
+    [1, 1],
+    [-1, 1],
+    [3, 5],
+    [4, 5],
+  ]) {
+    t.is(
+      codeOf(() => spanPosteriors(problem, [0, 0, 0, 0], [span], [-1, -1])),
+      'ERR_INVALID_ARGUMENT',
+      String(span),
+    );
   }
   t.is(spanPosteriors(problem, [0, 0, 0, 0], [[2, 4]], [-1, -1]).length, 1);
 });

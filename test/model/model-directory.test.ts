@@ -1,0 +1,145 @@
+import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { canonicalTensors } from '../../albert/name-map.js';
+import { AlbertNerError, type ErrorCode } from '../../lib/errors.js';
+import { TagSet } from '../../lib/labels/scheme.js';
+import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
+import {
+  ENCODER_PREFIX,
+  type ModelContent,
+  readModelDirectory,
+  writeModelDirectory,
+} from '../../lib/model/model-directory.js';
+import { childProgram, runNode } from '../support/child.js';
+import { fixture, temporaryFolder } from '../support/paths.js';
+
+async function content(fill = 0.5): Promise<ModelContent> {
+  const { config, vocab } = await readEncoderFolder(fixture('albert', 'google-gelu'));
+  const K = new TagSet(['PER', 'LOC'], 'BIO').size;
+  const shapes = new Map(
+    [...canonicalTensors(config)].map(([name, shape]) => [ENCODER_PREFIX + name, shape]),
+  );
+  shapes.set('crf.transitions', [K, K]).set('crf.end_transitions', [K]);
+  return {
+    description: {
+      formatVersion: 1,
+      encoder: config,
+      head: { hiddenSize: 4, dropout: 0.1 },
+      labels: ['PER', 'LOC'],
+      scheme: 'BIO',
+      text: { maxUnits: 20, margin: 4 },
+      scores: null,
+      training: null,
+    },
+    vocab,
+    tensors: [...shapes].map(([name, shape]) => ({
+      name,
+      shape,
+      data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(fill),
+    })),
+    card: '# Card\n',
+  };
+}
+
+async function refusal(t: ExecutionContext, directory: string): Promise<AlbertNerError> {
+  return (await t.throwsAsync(readModelDirectory(directory), {
+    instanceOf: AlbertNerError,
+  })) as AlbertNerError;
+}
+
+test('a written model reads back whole', async (t) => {
+  const directory = join(await temporaryFolder(t), 'model');
+  const written = await writeModelDirectory(directory, await content());
+  const { description, vocab, encoderWeights, headWeights } = await readModelDirectory(directory);
+  t.deepEqual(description, written);
+  t.is(vocab.size, 60);
+  t.is(encoderWeights.tensors.length, canonicalTensors(description.encoder).size);
+  t.false(encoderWeights.tensors[0].name.startsWith(ENCODER_PREFIX));
+  t.deepEqual(headWeights.tensors.map(({ name }) => name).sort(), ['crf.end_transitions', 'crf.transitions']);
+  t.deepEqual((await readdir(directory)).sort(), [
+    'README.md',
+    'model.json',
+    'model.safetensors',
+    'vocab.txt',
+  ]);
+});
+
+test('a model written over another replaces it', async (t) => {
+  const directory = await temporaryFolder(t);
+  const first = await writeModelDirectory(directory, await content(0.5));
+  const second = await writeModelDirectory(directory, await content(0.25));
+  t.not(first.weights.sha256, second.weights.sha256);
+  t.deepEqual((await readModelDirectory(directory)).description, second);
+});
+
+test('an unfinished, missing or foreign directory is refused with what to do', async (t) => {
+  const directory = await temporaryFolder(t);
+  t.like(await refusal(t, join(directory, 'none')), { code: 'ERR_MODEL_NOT_FOUND' });
+  await writeModelDirectory(directory, await content());
+  await rm(join(directory, 'model.json'));
+  const unfinished = await refusal(t, directory);
+  t.is(unfinished.code, 'ERR_MODEL_NOT_FOUND');
+  t.regex(unfinished.message, /interrupted/);
+});
+
+test('weights, labels and descriptions that do not belong together are refused', async (t) => {
+  const directory = await temporaryFolder(t);
+  await writeModelDirectory(directory, await content());
+  const file = join(directory, 'model.json');
+  const good = JSON.parse(await readFile(file, 'utf8'));
+  const cases: [unknown, ErrorCode, RegExp][] = [
+    [{ ...good, labels: ['PER'] }, 'ERR_LABELS_MISMATCH', /3 tags but the weights have 5/],
+    [{ ...good, formatVersion: 2 }, 'ERR_CHECKPOINT_MISMATCH', /newer/],
+    [{ ...good, surprise: 1 }, 'ERR_CHECKPOINT_MISMATCH', /surprise/],
+    [{ ...good, weights: { ...good.weights, file: '../x' } }, 'ERR_CHECKPOINT_MISMATCH', /weights\.file/],
+    [
+      { ...good, weights: { ...good.weights, sha256: '0'.repeat(64) } },
+      'ERR_CHECKPOINT_UNREADABLE',
+      /SHA-256/,
+    ],
+    [{ ...good, encoder: { ...good.encoder, vocabSize: 59 } }, 'ERR_CHECKPOINT_MISMATCH', /60/],
+  ];
+  for (const [json, code, message] of cases) {
+    await writeFile(file, JSON.stringify(json));
+    const error = await refusal(t, directory);
+    t.is(error.code, code);
+    t.regex(error.message, message);
+  }
+  await writeFile(file, '{"formatVersion": 1');
+  t.is((await refusal(t, directory)).code, 'ERR_CHECKPOINT_UNREADABLE');
+  await writeFile(file, JSON.stringify(good));
+  await rm(join(directory, 'vocab.txt'));
+  t.is((await refusal(t, directory)).code, 'ERR_MODEL_NOT_FOUND');
+});
+
+test('a writer killed at any moment leaves a whole model or none', async (t) => {
+  const directory = join(await temporaryFolder(t), 'model');
+  let whole = 0;
+  for (let kill = 0; kill < 12; kill += 1) {
+    await runNode(childProgram('write-models'), [directory], { killAfterMs: 350 + 17 * kill });
+    try {
+      await readModelDirectory(directory);
+      whole += 1;
+    } catch (error) {
+      t.is((error as AlbertNerError).code, 'ERR_MODEL_NOT_FOUND', String(error));
+    }
+  }
+  t.log(`${whole} of 12 kills left a whole model`);
+  t.true(whole > 0);
+});
+
+test('an encoder folder without one of its files says which', async (t) => {
+  const folder = await temporaryFolder(t);
+  await t.throwsAsync(readEncoderFolder(join(folder, 'none')), { code: 'ERR_MODEL_NOT_FOUND' });
+  for (const name of ['config.json', 'vocab.txt', 'model.safetensors']) {
+    await t.throwsAsync(readEncoderFolder(folder), {
+      code: 'ERR_MODEL_NOT_FOUND',
+      message: new RegExp(`no ${name}`),
+    });
+    await copyFile(fixture('albert', 'google-gelu', name), join(folder, name));
+  }
+  t.is((await readEncoderFolder(folder)).vocab.size, 60);
+  await writeFile(join(folder, 'vocab.txt'), '[PAD]\n[UNK]\n[CLS]\n[SEP]\n');
+  t.regex((await readEncoderFolder(folder)).warnings.join(), /4 entries but the embedding 60/);
+});
