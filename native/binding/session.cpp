@@ -415,13 +415,11 @@ SessionHandle::SessionHandle(Environment& owner, at::Device device, int threads)
 }
 
 SessionHandle::~SessionHandle() {
-  environment.remove(this);
-  stop();
+  // After the environment's end stop() has run and the environment may be gone.
+  if (executor) environment.remove(this);
 }
 
-void SessionHandle::stop() {
-  executor.reset();
-}
+void SessionHandle::stop() { executor.reset(); }
 
 void register_session(Napi::Env env, Napi::Object exports) {
   const Napi::Function session = define_class(env, "Session", raw_constructor<construct_session>);
