@@ -21,7 +21,7 @@ const TEXTS = [
 rmSync(`${root}/${output}`, { recursive: true, force: true });
 mkdirSync(`${root}/${output}`, { recursive: true });
 for (const [part, sentences] of [
-  ['train', 3000],
+  ['train', 4000],
   ['dev', 200],
 ]) {
   const corpus = generateSampleCorpus({ seed: 1, sentences, part });

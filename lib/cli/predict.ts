@@ -1,6 +1,5 @@
 /** `albert-ner predict`: entities of texts given as options, files or JSON lines on standard input. */
 
-import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { AlbertNerError } from '../errors.js';
@@ -71,21 +70,10 @@ async function run(
 }
 
 async function readTexts(files: string[], given: string[]): Promise<NamedText[]> {
+  const { readTextFile } = await import('../files.js');
   const texts = given.map((text, index) => ({ name: `text ${index + 1}`, text }));
   for (const file of files) texts.push({ name: file, text: await readTextFile(file) });
   return texts;
-}
-
-async function readTextFile(file: string): Promise<string> {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file));
-  } catch (cause) {
-    const reason = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
-    throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${reason}`, {
-      details: { file },
-      cause,
-    });
-  }
 }
 
 async function predictTexts(

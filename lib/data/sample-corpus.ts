@@ -114,6 +114,12 @@ const PATTERNS: Record<SamplePart, string[]> = {
     '他买了两张票，一张给了{P}。',
     '考试成绩将于{T}公布。',
     '{P}你好，我是{O}的{P}。',
+    'CTO{P} will visit {O} in {L} next month.',
+    'We met {P} at {O} yesterday 👍',
+    'Hi {P}, the meeting in {L} starts {T}, OK?',
+    'HR经理{P} (Tel: 010-1234) {T} on leave',
+    'Made in {L} by {O}, {T}.',
+    'PPT发给{P}了吗？deadline是{T}。',
   ],
   dev: [
     '{P}{T}抵达{L}，开始访问。',

@@ -5,6 +5,7 @@
 
 import { AlbertNerError } from '../errors.js';
 import type { NativeSession } from '../native/binding.js';
+import { invalidArgument } from '../validate.js';
 import { throwIfAborted } from './cancellation.js';
 import { DEFAULT_MODEL, type LoadOptions, loadModel } from './load-model.js';
 import type { ModelDescription } from './model-directory.js';
@@ -50,11 +51,7 @@ export class AlbertNer {
    */
   static async load(directory: string = DEFAULT_MODEL, options: LoadOptions = {}): Promise<AlbertNer> {
     if (typeof directory !== 'string' || directory === '') {
-      throw new AlbertNerError(
-        'ERR_INVALID_ARGUMENT',
-        `Expected a path for directory but received ${describe(directory)}`,
-        { details: { option: 'directory' } },
-      );
+      throw invalidArgument('directory', 'a path', directory);
     }
     checkOptions(options, ['device', 'threads']);
     const { description, session, tagger } = await loadModel(directory, options);
@@ -87,9 +84,9 @@ export class AlbertNer {
     checkOptions(options, ['signal', 'minScore']);
     const minScore = checkedMinScore(options.minScore);
     const texts = typeof input === 'string' ? [input] : input;
-    if (!Array.isArray(texts)) throw invalid('text', 'a string or an array of strings', input);
+    if (!Array.isArray(texts)) throw invalidArgument('text', 'a string or an array of strings', input);
     texts.forEach((text, index) => {
-      if (typeof text !== 'string') throw invalid(`texts[${index}]`, 'a string', text);
+      if (typeof text !== 'string') throw invalidArgument(`texts[${index}]`, 'a string', text);
     });
     this.throwIfDisposed();
     const { predictions } = await this.tagger.tag(texts, { signal: options.signal, minScore });
@@ -107,7 +104,7 @@ export class AlbertNer {
     checkOptions(options, ['signal', 'minScore', 'concurrency']);
     const { concurrency = DEFAULT_CONCURRENCY, minScore } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1)
-      throw invalid('concurrency', 'an integer >= 1', concurrency);
+      throw invalidArgument('concurrency', 'an integer >= 1', concurrency);
     const leaving = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, leaving.signal]) : leaving.signal;
     const inFlight: Promise<Prediction>[] = [];
@@ -146,28 +143,14 @@ export class AlbertNer {
 function checkedMinScore(minScore: number | undefined): number {
   if (minScore === undefined) return 0;
   if (typeof minScore !== 'number' || !(minScore >= 0 && minScore <= 1)) {
-    throw invalid('minScore', 'a number in [0, 1]', minScore);
+    throw invalidArgument('minScore', 'a number in [0, 1]', minScore);
   }
   return minScore;
 }
 
 function checkOptions(options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null) throw invalid('options', 'an object', options);
+  if (typeof options !== 'object' || options === null) throw invalidArgument('options', 'an object', options);
   for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw invalid('options', `only ${known.join(', ')}`, name);
+    if (!known.includes(name)) throw invalidArgument('options', `only ${known.join(', ')}`, name);
   }
-}
-
-function invalid(name: string, expected: string, received: unknown): AlbertNerError {
-  return new AlbertNerError(
-    'ERR_INVALID_ARGUMENT',
-    `Expected ${expected} for ${name} but received ${describe(received)}`,
-    { details: { option: name } },
-  );
-}
-
-function describe(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
-  if (Array.isArray(value)) return 'an array';
-  return value === null || typeof value !== 'object' ? String(value) : 'an object';
 }
