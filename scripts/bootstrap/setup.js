@@ -91,6 +91,23 @@ async function installPackages() {
   await whenChanged({ stamp, inputs, outputs: [join(root, 'node_modules', 'cmake-js')] }, async () => {
     say('Installing npm packages');
     const npm = process.env.npm_execpath;
+    const args = ['ci', '--no-audit', '--no-fund'];
+    if (npm?.endsWith('.js')) await runQuietly(process.execPath, [npm, ...args]);
+    else await runQuietly(process.platform === 'win32' ? 'npm.cmd' : 'npm', args);
+  });
+}
+
+async function buildAddon(torch, force) {
+  const build = join(root, 'build');
+  mkdirSync(build, { recursive: true });
+  const inputs = [
+    ...fileHashes(['native', 'cmake', 'CMakeLists.txt']),
+    [torch.folder, torch.version, process.versions.modules, process.arch],
+  ];
+  await whenChanged({ stamp: join(build, '.albert-ner-hash'), inputs, force, outputs: [ADDON] }, async () => {
+    const startedMs = Date.now();
+    say('Building the addon (two minutes or so the first time)');
+    const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
     // Configuring anew each time: a build folder keeps the libtorch it was configured with.
     const settings = [`--CDALBERT_NER_LIBTORCH=${torch.folder}`, '--parallel', String(availableParallelism())];
     for (const command of ['configure', 'build']) {
