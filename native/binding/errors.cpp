@@ -1,3 +1,4 @@
+// Implements the translation; every exception type is named here and nowhere else in the binding.
 #include "binding/errors.h"
 
 #include <c10/util/Exception.h>
@@ -23,6 +24,12 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+/// libtorch's CPU allocator reports exhausted memory as a plain c10::Error: only the text tells.
+bool is_out_of_memory(const std::string& text) {
+  return text.find("DefaultCPUAllocator: can't allocate memory") != std::string::npos ||
+         text.find("DefaultCPUAllocator: not enough memory") != std::string::npos;
+}
+
 }  // namespace
 
 Napi::Error to_js_error(Napi::Env env, std::exception_ptr exception) {
@@ -38,6 +45,7 @@ Napi::Error to_js_error(Napi::Env env, std::exception_ptr exception) {
     return make(env, ErrorCode::kOutOfMemory, "Out of memory", {});
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
+    if (is_out_of_memory(text)) return make(env, ErrorCode::kOutOfMemory, first_line(text), {});
     return make(env, ErrorCode::kTorch, first_line(text), {{"torch", text}});
   } catch (const std::exception& error) {
     return make(env, ErrorCode::kInternal, error.what(), {});

@@ -1,3 +1,5 @@
+// Boxed calls by name: arguments follow the schema of the operator, so no operator needs code of its own
+// here.
 #include "binding/op_bridge.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -92,7 +94,9 @@ c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool w
   if (value.IsObject()) return input(value);
   if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
   const double number = to_double(value, "argument");
-  if (type->kind() == c10::TypeKind::IntType) return static_cast<int64_t>(number);
+  const auto optional = type->cast<c10::OptionalType>();
+  const c10::TypePtr& wanted = optional ? optional->getElementType() : type;
+  if (wanted->kind() == c10::TypeKind::IntType) return static_cast<int64_t>(number);
   return number;
 }
 
@@ -127,6 +131,7 @@ Napi::Value call_op(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   try {
     const std::string name = to_string(info[0], "name");
+    if (!info[1].IsArray()) throw_invalid("args", "an array", "something else");
     const Napi::Array args = info[1].As<Napi::Array>();
     const bool with_grad = info[2].IsArray();
     const size_t dot = name.find('.');

@@ -419,7 +419,9 @@ SessionHandle::~SessionHandle() {
   if (executor) environment.remove(this);
 }
 
-void SessionHandle::stop() { executor.reset(); }
+void SessionHandle::stop() {
+  executor.reset();
+}
 
 void register_session(Napi::Env env, Napi::Object exports) {
   const Napi::Function session = define_class(env, "Session", raw_constructor<construct_session>);

@@ -1,3 +1,4 @@
+// The public names of the error codes; nothing else needs a source file.
 #include "common/error.h"
 
 namespace albert_ner {

@@ -109,7 +109,11 @@ async function buildAddon(torch, force) {
     say('Building the addon (two minutes or so the first time)');
     const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
     // Configuring anew each time: a build folder keeps the libtorch it was configured with.
-    const settings = [`--CDALBERT_NER_LIBTORCH=${torch.folder}`, '--parallel', String(availableParallelism())];
+    const settings = [
+      `--CDALBERT_NER_LIBTORCH=${torch.folder}`,
+      '--parallel',
+      String(availableParallelism()),
+    ];
     for (const command of ['configure', 'build']) {
       await runQuietly(process.execPath, [cmakeJs, command, ...settings]);
     }

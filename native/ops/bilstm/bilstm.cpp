@@ -16,10 +16,10 @@ void check_direction(const LstmWeights& weights, const std::string& suffix, int6
   const int64_t D = features.size(1);
   const at::ScalarType dtype = features.scalar_type();
   const at::Device device = features.device();
-  check_tensor(weights.w_ih, ("w_ih" + suffix).c_str(), {4 * H, D}, dtype, device);
-  check_tensor(weights.w_hh, ("w_hh" + suffix).c_str(), {4 * H, H}, dtype, device);
-  check_tensor(weights.b_ih, ("b_ih" + suffix).c_str(), {4 * H}, dtype, device);
-  check_tensor(weights.b_hh, ("b_hh" + suffix).c_str(), {4 * H}, dtype, device);
+  check_tensor(weights.w_ih, "w_ih" + suffix, {4 * H, D}, dtype, device);
+  check_tensor(weights.w_hh, "w_hh" + suffix, {4 * H, H}, dtype, device);
+  check_tensor(weights.b_ih, "b_ih" + suffix, {4 * H}, dtype, device);
+  check_tensor(weights.b_hh, "b_hh" + suffix, {4 * H}, dtype, device);
 }
 
 bool needs_grad(const at::Tensor& features, const LstmWeights& forward, const LstmWeights& reverse) {
@@ -45,7 +45,7 @@ at::Tensor bilstm_op(const at::Tensor& features, const at::Tensor& offsets, cons
 at::Tensor bilstm(const at::Tensor& features, const at::Tensor& offsets, const LstmWeights& forward,
                   const LstmWeights& reverse) {
   check_floating(features, "features", 2);
-  check_argument(forward.w_hh.dim() == 2, "w_hh", "shape [4H, H]", "shape " + shape_text(forward.w_hh));
+  if (forward.w_hh.dim() != 2) throw_invalid("w_hh", "shape [4H, H]", shape_text(forward.w_hh.sizes()));
   const int64_t H = forward.w_hh.size(1);
   check_argument(H >= 1, "w_hh", "H >= 1", H);
   check_direction(forward, "", H, features);

@@ -63,15 +63,26 @@ struct DirectionState {
   at::Tensor hidden;  // [N, H]
 };
 
-DirectionState forward_direction(const at::Tensor& features, const LstmWeights& weights,
-                                 const TimeMajor& order) {
-  const int64_t N = features.size(0);
+/// The four values of unit u in a row of gates.
+template <typename scalar_t>
+LstmGates<scalar_t> load_gates(const scalar_t* gates_4h, int64_t H, int64_t u) {
+  return {gates_4h[u], gates_4h[H + u], gates_4h[2 * H + u], gates_4h[3 * H + u]};
+}
+
+template <typename scalar_t>
+void store_gates(const LstmGates<scalar_t>& gates, scalar_t* gates_4h, int64_t H, int64_t u) {
+  gates_4h[u] = gates.i;
+  gates_4h[H + u] = gates.f;
+  gates_4h[2 * H + u] = gates.g;
+  gates_4h[3 * H + u] = gates.o;
+}
+
+/// Fills the state; its tensors have their sizes already.
+void forward_direction(const at::Tensor& features, const LstmWeights& weights, const TimeMajor& order,
+                       DirectionState& state) {
   const int64_t H = weights.w_hh.size(1);
   const at::Tensor gathered = features.index_select(0, order.rows);  // [N, D]
-  DirectionState state;
-  state.gates = at::addmm(weights.b_ih + weights.b_hh, gathered, weights.w_ih.t());  // [N, 4H]
-  state.cells = at::empty({N, H}, features.options());
-  state.hidden = at::empty({N, H}, features.options());
+  at::addmm_out(state.gates, weights.b_ih + weights.b_hh, gathered, weights.w_ih.t());
   const at::Tensor w_hh_t = weights.w_hh.t();  // [H, 4H]
   AT_DISPATCH_FLOATING_TYPES(features.scalar_type(), "bilstm_forward", [&] {
     scalar_t* gates = state.gates.mutable_data_ptr<scalar_t>();
@@ -81,31 +92,39 @@ DirectionState forward_direction(const at::Tensor& features, const LstmWeights& 
       const int64_t begin = order.step_begin[step];
       const int64_t running = order.running(step);
       const int64_t before = step == 0 ? 0 : order.step_begin[step - 1];
-      if (step > 0)
+      if (step > 0) {
         state.gates.narrow(0, begin, running).addmm_(state.hidden.narrow(0, before, running), w_hh_t);
+      }
       for (int64_t k = 0; k < running; ++k) {
         const scalar_t* c_prev = step == 0 ? nullptr : cells + (before + k) * H;
         const int64_t row = begin + k;
-        lstm_cell(H, gates + row * 4 * H, c_prev, cells + row * H, hidden + row * H);
+        scalar_t* gates_4h = gates + row * 4 * H;
+        for (int64_t u = 0; u < H; ++u) {
+          const LstmGates<scalar_t> active = lstm_activate(load_gates(gates_4h, H, u));
+          const scalar_t c = lstm_cell(active, c_prev ? c_prev[u] : scalar_t(0));
+          store_gates(active, gates_4h, H, u);
+          cells[row * H + u] = c;
+          hidden[row * H + u] = lstm_hidden(active, c);
+        }
       }
     }
   });
-  return state;
 }
 
-/// Gradients of the pre-activations of one direction, time-major. [N, 4H]
-at::Tensor backward_direction(const at::Tensor& d_hidden, const DirectionState& state, const at::Tensor& w_hh,
+/// Gradients of the pre-activations of one direction, time-major, [N, 4H]. Rows of d_hidden [N, H] are added
+/// to.
+at::Tensor backward_direction(at::Tensor& d_hidden, const DirectionState& state, const at::Tensor& w_hh,
                               const TimeMajor& order) {
   const int64_t H = w_hh.size(1);
   at::Tensor d_gates = at::empty(state.gates.sizes(), state.gates.options());  // [N, 4H]
   if (order.steps() == 0) return d_gates;
-  at::Tensor d_c = at::zeros({order.running(0), H}, d_hidden.options());  // [B, H]
+  at::Tensor d_cells = at::zeros({order.running(0), H}, d_hidden.options());  // [B, H]
   AT_DISPATCH_FLOATING_TYPES(d_hidden.scalar_type(), "bilstm_backward", [&] {
     const scalar_t* gates = state.gates.const_data_ptr<scalar_t>();
     const scalar_t* cells = state.cells.const_data_ptr<scalar_t>();
     const scalar_t* d_h = d_hidden.const_data_ptr<scalar_t>();
     scalar_t* d_gates_data = d_gates.mutable_data_ptr<scalar_t>();
-    scalar_t* d_c_data = d_c.mutable_data_ptr<scalar_t>();
+    scalar_t* d_c = d_cells.mutable_data_ptr<scalar_t>();
     for (int64_t step = order.steps() - 1; step >= 0; --step) {
       const int64_t begin = order.step_begin[step];
       const int64_t running = order.running(step);
@@ -113,10 +132,14 @@ at::Tensor backward_direction(const at::Tensor& d_hidden, const DirectionState& 
       for (int64_t k = 0; k < running; ++k) {
         const scalar_t* c_prev = step == 0 ? nullptr : cells + (before + k) * H;
         const int64_t row = begin + k;
-        lstm_cell_backward(H, gates + row * 4 * H, c_prev, cells + row * H, d_h + row * H, d_c_data + k * H,
-                           d_gates_data + row * 4 * H);
+        for (int64_t u = 0; u < H; ++u) {
+          const LstmGates<scalar_t> d =
+              lstm_backward(load_gates(gates + row * 4 * H, H, u), c_prev ? c_prev[u] : scalar_t(0),
+                            cells[row * H + u], d_h[row * H + u], d_c[k * H + u]);
+          store_gates(d, d_gates_data + row * 4 * H, H, u);
+        }
       }
-      // What the step passes on to the one before it. d_hidden is ours: its rows are added to in place.
+      // What the step passes on to the one before it.
       if (step > 0) d_hidden.narrow(0, before, running).addmm_(d_gates.narrow(0, begin, running), w_hh);
     }
   });
@@ -139,7 +162,7 @@ template <typename Body>
 void for_both_directions(Body body) {
   at::parallel_for(0, 2, 1, [&](int64_t first, int64_t last) {
     // Threads of the pool don't inherit the caller's dispatch guard.
-    at::AutoDispatchBelowADInplaceOrView guard;
+    const at::AutoDispatchBelowADInplaceOrView without_autograd;
     for (int64_t direction = first; direction < last; ++direction) body(direction);
   });
 }
@@ -158,12 +181,12 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> bilstm_forward(
   at::Tensor cells = at::empty({saves ? 2 : 0, N, H}, features.options());      // [2, N, H] time-major
   for_both_directions([&](int64_t direction) {
     const TimeMajor order = time_major(offsets, direction == 1);
-    const DirectionState state = forward_direction(features, weights[direction], order);
+    auto room = [&](const at::Tensor& saved, int64_t width) {
+      return saves ? saved.select(0, direction) : at::empty({N, width}, features.options());
+    };
+    DirectionState state{room(gates, 4 * H), room(cells, H), at::empty({N, H}, features.options())};
+    forward_direction(features, weights[direction], order, state);
     output.narrow(1, direction * H, H).index_copy_(0, order.rows, state.hidden);
-    if (saves) {
-      gates.select(0, direction).copy_(state.gates);
-      cells.select(0, direction).copy_(state.cells);
-    }
   });
   return {output, gates, cells};
 }
@@ -185,8 +208,8 @@ std::vector<at::Tensor> bilstm_backward(const at::Tensor& grad_output, const at:
       return packed.narrow(1, direction * H, H).index_select(0, order.rows);  // [N, H]
     };
     const DirectionState state{gates.select(0, direction), cells.select(0, direction), gather(output)};
-    const at::Tensor d_gates =
-        backward_direction(gather(grad_output), state, w_hh_by_direction[direction], order);
+    at::Tensor d_hidden = gather(grad_output);
+    const at::Tensor d_gates = backward_direction(d_hidden, state, w_hh_by_direction[direction], order);
     const at::Tensor d_gates_t = d_gates.t();                                                // [4H, N]
     gradients[1 + 3 * direction] = at::mm(d_gates_t, features.index_select(0, order.rows));  // [4H, D]
     gradients[2 + 3 * direction] = at::mm(d_gates_t, previous_hidden(state.hidden, order));  // [4H, H]

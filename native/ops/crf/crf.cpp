@@ -6,6 +6,7 @@
 #include <torch/library.h>
 
 #include <algorithm>
+#include <string>
 
 #include "ops/crf/crf_autograd.h"
 #include "ops/support/packed.h"
@@ -26,41 +27,42 @@ void check_crf_args(const at::Tensor& emissions, const at::Tensor& offsets, cons
   check_offsets(offsets, emissions.size(0), device);
 }
 
-/// Tags index the tables of the kernels, so their range is checked before anything is read. [N] int32.
-void check_tags(const at::Tensor& tags, const char* name, const at::Tensor& emissions) {
-  check_tensor(tags, name, {emissions.size(0)}, at::kInt, emissions.device());
+/// int32 indices into the K tags: they address memory in the kernels, so their range is checked here, on the
+/// host.
+void check_tag_values(const at::Tensor& tags, std::string_view name, int32_t lowest, int64_t K) {
   const at::Tensor host = tags.cpu();
   const int32_t* values = host.const_data_ptr<int32_t>();
   for (int64_t n = 0; n < host.numel(); ++n) {
-    check_argument(values[n] >= 0 && values[n] < emissions.size(1), name,
-                   "values in [0, " + std::to_string(emissions.size(1)) + ")", values[n]);
+    if (values[n] >= lowest && values[n] < K) continue;
+    throw_invalid(name, "values in [" + std::to_string(lowest) + ", " + std::to_string(K) + ")",
+                  std::to_string(values[n]) + " at " + std::to_string(n));
   }
 }
 
-/// Each span lies inside one sentence and isn't empty; continuation tags are in range or -1.
-void check_spans(const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& offsets,
-                 int64_t K) {
-  check_argument(spans.dim() == 2 && spans.size(1) == 2, "spans", "shape [S, 2]",
-                 "shape " + shape_text(spans));
+/// [N] int32, one tag per row.
+void check_tags(const at::Tensor& tags, std::string_view name, const at::Tensor& emissions) {
+  check_tensor(tags, name, {emissions.size(0)}, at::kInt, emissions.device());
+  check_tag_values(tags, name, 0, emissions.size(1));
+}
+
+/// Each span lies inside one sentence and isn't empty.
+void check_spans(const at::Tensor& spans, const at::Tensor& offsets) {
+  if (spans.dim() != 2 || spans.size(1) != 2)
+    throw_invalid("spans", "shape [S, 2]", shape_text(spans.sizes()));
   check_tensor(spans, "spans", spans.sizes(), at::kInt, offsets.device());
-  check_tensor(continuation, "continuation", {K}, at::kInt, offsets.device());
   const at::Tensor host_spans = spans.cpu();
   const at::Tensor host_offsets = offsets.cpu();
-  const at::Tensor host_continuation = continuation.cpu();
+  const int32_t* spans_s2 = host_spans.const_data_ptr<int32_t>();
   const int32_t* begin = host_offsets.const_data_ptr<int32_t>();
   const int32_t* end = begin + host_offsets.numel();
   for (int64_t s = 0; s < host_spans.size(0); ++s) {
-    const int32_t first = host_spans.const_data_ptr<int32_t>()[2 * s];
-    const int32_t last = host_spans.const_data_ptr<int32_t>()[2 * s + 1];
+    const int32_t first = spans_s2[2 * s];
+    const int32_t last = spans_s2[2 * s + 1];
     // The first offset past `first` ends the sentence that holds it.
     const int32_t* sentence_end = std::upper_bound(begin, end, first);
-    const bool ok = first >= 0 && first < last && sentence_end != end && last <= *sentence_end;
-    check_argument(ok, "spans", "rows of one sentence",
-                   "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
-  }
-  for (int64_t k = 0; k < K; ++k) {
-    const int32_t tag = host_continuation.const_data_ptr<int32_t>()[k];
-    check_argument(tag >= -1 && tag < K, "continuation", "tags or -1", tag);
+    if (first >= 0 && first < last && sentence_end != end && last <= *sentence_end) continue;
+    throw_invalid("spans", "rows of one sentence",
+                  "[" + std::to_string(first) + ", " + std::to_string(last) + ")");
   }
 }
 
@@ -82,6 +84,7 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, cons
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("albert_ner::_crf_viterbi", "")
                              .typed<decltype(crf_viterbi)>();
+  const at::AutoDispatchBelowADInplaceOrView without_autograd;
   return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
 }
 
@@ -93,6 +96,7 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, co
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("albert_ner::_crf_marginals", "")
                              .typed<decltype(crf_marginals)>();
+  const at::AutoDispatchBelowADInplaceOrView without_autograd;
   return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
 }
 
@@ -104,37 +108,37 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior(const at::Tensor& emission
                                                       const at::Tensor& end_transitions) {
   check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
   check_tags(path_tags, "path_tags", emissions);
-  check_spans(spans, continuation, offsets, emissions.size(1));
+  check_spans(spans, offsets);
+  check_tensor(continuation, "continuation", {emissions.size(1)}, at::kInt, emissions.device());
+  check_tag_values(continuation, "continuation", -1, emissions.size(1));
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("albert_ner::_crf_span_posterior", "")
                              .typed<decltype(crf_span_posterior)>();
+  const at::AutoDispatchBelowADInplaceOrView without_autograd;
   return op.call(emissions, path_tags, offsets, spans, continuation, transitions, start_transitions,
                  end_transitions);
 }
 
 TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
   m.def(
-      "crf_nll(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor start_transitions, "
-      "Tensor end_transitions) -> Tensor");
+      "crf_nll(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) -> Tensor");
   m.def(
-      "_crf_nll_forward(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, Tensor "
-      "start_transitions, "
-      "Tensor end_transitions) -> (Tensor nll, Tensor alphas, Tensor log_partition)");
+      "_crf_nll_forward(Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) -> (Tensor nll, Tensor alphas)");
   m.def(
       "_crf_nll_backward(Tensor grad_nll, Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
-      "Tensor start_transitions, Tensor end_transitions, Tensor alphas, Tensor log_partition) "
+      "Tensor start_transitions, Tensor end_transitions, Tensor alphas) "
       "-> (Tensor emissions, Tensor transitions, Tensor start_transitions, Tensor end_transitions)");
   const char* decoding =
-      "(Tensor emissions, Tensor offsets, Tensor transitions, Tensor start_transitions, Tensor "
-      "end_transitions) "
-      "-> (Tensor, Tensor)";
+      "(Tensor emissions, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
   for (const char* name : {"crf_viterbi", "_crf_viterbi", "crf_marginals", "_crf_marginals"}) {
     m.def((std::string(name) + decoding).c_str());
   }
   const char* posterior =
-      "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, Tensor "
-      "transitions, "
-      "Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
+      "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, "
+      "Tensor transitions, Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
   for (const char* name : {"crf_span_posterior", "_crf_span_posterior"}) {
     m.def((std::string(name) + posterior).c_str());
   }

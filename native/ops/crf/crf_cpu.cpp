@@ -1,18 +1,19 @@
-// CPU kernels of the CRF, in log space and float64: the plain version that is right for every input.
-// Arguments were validated by crf.cpp; only the values of emissions are checked here.
+// CPU kernels of the CRF, in log space and float64: the plain version that is right for every input. The
+// recursion stands in crf_math.h. Shapes and indices were validated by crf.cpp; only the values of scores are
+// checked here.
 //
-//   alpha[t, j] = log sum over tag paths of rows 0..t that end in j      alpha[0, j] = start[j] + e[0, j]
-//   alpha[t, j] = log_sum_exp_i(alpha[t-1, i] + transitions[i, j]) + e[t, j]
-//   beta[t, i]  = log_sum_exp_j(transitions[i, j] + e[t+1, j] + beta[t+1, j])      beta[T-1, i] = end[i]
-//   log Z       = log_sum_exp_j(alpha[T-1, j] + end[j])
+// Sentences are independent; sums over them run in a fixed order, so results don't depend on the number of
+// threads.
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "ops/crf/crf_math.h"
@@ -23,9 +24,47 @@ namespace {
 
 constexpr double kNegativeInfinity = -std::numeric_limits<double>::infinity();
 
-/// Sentences per unit of parallel work. Fixed, so that sums over sentences are the same for any number of
-/// threads.
+/// Sums of 2^31 scores of this size still are float64 numbers. float32 never reaches it.
+constexpr double kLargestScore = 1e280;
+
+/// Sentences per unit of parallel work: enough to outweigh the dispatch of a task.
 constexpr int64_t kSentencesPerChunk = 8;
+
+/// -inf is a score, NaN and +inf aren't: one of them would spread over the sentence.
+void check_scores(const at::Tensor& tensor, const char* name) {
+  const int64_t width = tensor.dim() == 2 ? tensor.size(1) : 1;
+  AT_DISPATCH_FLOATING_TYPES(tensor.scalar_type(), "check_scores", [&] {
+    const scalar_t* values = tensor.const_data_ptr<scalar_t>();
+    for (int64_t i = 0; i < tensor.numel(); ++i) {
+      const double value = static_cast<double>(values[i]);
+      if (std::abs(value) <= kLargestScore || value == kNegativeInfinity) continue;
+      throw_invalid(name, "-inf or finite scores up to 1e280",
+                    std::to_string(value) + " in row " + std::to_string(i / width));
+    }
+  });
+}
+
+void check_scores(const at::Tensor& emissions, const at::Tensor& transitions,
+                  const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
+  check_scores(emissions, "emissions");
+  check_scores(transitions, "transitions");
+  check_scores(start_transitions, "start_transitions");
+  check_scores(end_transitions, "end_transitions");
+}
+
+/// Every sentence must have a path above -inf. After the parallel work, so that the first bad sentence is
+/// named.
+void check_paths(const std::vector<double>& log_scores_b) {
+  const auto bad = std::find(log_scores_b.begin(), log_scores_b.end(), kNegativeInfinity);
+  if (bad == log_scores_b.end()) return;
+  throw_invalid("transitions", "a legal path for every sentence",
+                "none for sentence " + std::to_string(bad - log_scores_b.begin()));
+}
+
+struct Rows {
+  int64_t begin;
+  int64_t end;
+};
 
 /// The scores of a problem with the three transition tensors widened to float64 once.
 template <typename scalar_t>
@@ -44,19 +83,11 @@ struct Scores {
         offsets(offsets_tensor.const_data_ptr<int32_t>()),
         transitions_kk(widen(transitions)),
         start_k(widen(start_transitions)),
-        end_k(widen(end_transitions)) {
-    for (int64_t i = 0; i < shape.N * shape.K; ++i) {
-      const scalar_t value = emissions_nk[i];
-      if (std::isnan(value) || value == std::numeric_limits<scalar_t>::infinity()) {
-        throw_invalid("emissions", "numbers below infinity",
-                      std::to_string(value) + " in row " + std::to_string(i / shape.K));
-      }
-    }
-  }
+        end_k(widen(end_transitions)) {}
 
-  double emission(int64_t row, int64_t tag) const {
-    return static_cast<double>(emissions_nk[row * shape.K + tag]);
-  }
+  Rows rows(int64_t sentence) const { return {offsets[sentence], offsets[sentence + 1]}; }
+  const scalar_t* emissions_of(int64_t row) const { return emissions_nk + row * shape.K; }
+  double emission(int64_t row, int64_t tag) const { return static_cast<double>(emissions_of(row)[tag]); }
   double transition(int64_t from, int64_t to) const { return transitions_kk[from * shape.K + to]; }
 
  private:
@@ -66,41 +97,22 @@ struct Scores {
   }
 };
 
-[[noreturn]] void throw_no_path(int64_t sentence) {
-  throw_invalid("transitions", "a legal path for every sentence",
-                "none for sentence " + std::to_string(sentence));
-}
-
-/// alphas_nk of one sentence, rows begin..end-1; returns log Z (0 for an empty sentence).
+/// alphas_nk of one sentence; returns log Z: 0 for an empty sentence, -inf for one without a legal path.
 template <typename scalar_t>
 double forward(const Scores<scalar_t>& scores, int64_t sentence, double* alphas_nk) {
   const int64_t K = scores.shape.K;
-  const int64_t begin = scores.offsets[sentence];
-  const int64_t end = scores.offsets[sentence + 1];
+  const auto [begin, end] = scores.rows(sentence);
   if (begin == end) return 0;
   for (int64_t j = 0; j < K; ++j) alphas_nk[begin * K + j] = scores.start_k[j] + scores.emission(begin, j);
   for (int64_t row = begin + 1; row < end; ++row) {
     const double* previous = alphas_nk + (row - 1) * K;
     for (int64_t j = 0; j < K; ++j) {
-      const double arriving =
-          log_sum_exp(K, [&](int64_t i) { return previous[i] + scores.transition(i, j); });
-      alphas_nk[row * K + j] = arriving + scores.emission(row, j);
+      alphas_nk[row * K + j] =
+          alpha_step(K, scores.transitions_kk.data(), previous, scores.emissions_of(row), j);
     }
   }
   const double* last = alphas_nk + (end - 1) * K;
-  const double log_partition = log_sum_exp(K, [&](int64_t j) { return last[j] + scores.end_k[j]; });
-  if (log_partition == kNegativeInfinity) throw_no_path(sentence);
-  return log_partition;
-}
-
-/// betas of the row before `row`, given the betas of `row`.
-template <typename scalar_t>
-void backward_step(const Scores<scalar_t>& scores, int64_t row, const double* betas_k, double* previous_k) {
-  const int64_t K = scores.shape.K;
-  for (int64_t i = 0; i < K; ++i) {
-    previous_k[i] = log_sum_exp(
-        K, [&](int64_t j) { return scores.transition(i, j) + scores.emission(row, j) + betas_k[j]; });
-  }
+  return log_sum_exp(K, [&](int64_t j) { return last[j] + scores.end_k[j]; });
 }
 
 /// Calls visit(row, betas_k) for the rows of a sentence from last to first.
@@ -108,20 +120,21 @@ template <typename scalar_t, typename Visit>
 void for_each_beta(const Scores<scalar_t>& scores, int64_t sentence, std::vector<double>& scratch_2k,
                    Visit visit) {
   const int64_t K = scores.shape.K;
-  const int64_t begin = scores.offsets[sentence];
-  const int64_t end = scores.offsets[sentence + 1];
-  if (begin == end) return;
+  const auto [begin, end] = scores.rows(sentence);
   double* betas = scratch_2k.data();
   double* previous = betas + K;
   std::copy(scores.end_k.begin(), scores.end_k.end(), betas);
-  for (int64_t row = end - 1; row > begin; --row) {
-    visit(row, betas);
-    backward_step(scores, row, betas, previous);
+  for (int64_t row = end - 1; row >= begin; --row) {
+    visit(row, static_cast<const double*>(betas));
+    if (row == begin) break;
+    for (int64_t i = 0; i < K; ++i) {
+      previous[i] = beta_step(K, scores.transitions_kk.data(), scores.emissions_of(row), betas, i);
+    }
     std::swap(betas, previous);
   }
-  visit(begin, betas);
 }
 
+/// body(chunk, first sentence, end sentence), in parallel.
 template <typename Body>
 void for_each_chunk(int64_t sentence_count, Body body) {
   const int64_t chunk_count = (sentence_count + kSentencesPerChunk - 1) / kSentencesPerChunk;
@@ -135,8 +148,7 @@ void for_each_chunk(int64_t sentence_count, Body body) {
 /// Score of the given tags of one sentence; 0 when it is empty.
 template <typename scalar_t>
 double path_score(const Scores<scalar_t>& scores, int64_t sentence, const int32_t* tags_n) {
-  const int64_t begin = scores.offsets[sentence];
-  const int64_t end = scores.offsets[sentence + 1];
+  const auto [begin, end] = scores.rows(sentence);
   if (begin == end) return 0;
   double score = scores.start_k[tags_n[begin]] + scores.emission(begin, tags_n[begin]);
   for (int64_t row = begin + 1; row < end; ++row) {
@@ -145,117 +157,130 @@ double path_score(const Scores<scalar_t>& scores, int64_t sentence, const int32_
   return score + scores.end_k[tags_n[end - 1]];
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor> crf_nll_forward(
-    const at::Tensor& emissions, const at::Tensor& tags, const at::Tensor& offsets,
-    const at::Tensor& transitions, const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
+std::tuple<at::Tensor, at::Tensor> crf_nll_forward(const at::Tensor& emissions, const at::Tensor& tags,
+                                                   const at::Tensor& offsets, const at::Tensor& transitions,
+                                                   const at::Tensor& start_transitions,
+                                                   const at::Tensor& end_transitions) {
+  check_scores(emissions, transitions, start_transitions, end_transitions);
   const int64_t B = offsets.numel() - 1;
   at::Tensor nll = at::empty({B}, emissions.options());                                      // [B]
   at::Tensor alphas = at::empty(emissions.sizes(), emissions.options().dtype(at::kDouble));  // [N, K]
-  at::Tensor log_partition = at::empty({B}, alphas.options());                               // [B]
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_forward", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
     const int32_t* tags_n = tags.const_data_ptr<int32_t>();
     scalar_t* nll_b = nll.mutable_data_ptr<scalar_t>();
     double* alphas_nk = alphas.mutable_data_ptr<double>();
-    double* log_partition_b = log_partition.mutable_data_ptr<double>();
+    std::vector<double> log_z(B);
     for_each_chunk(B, [&](int64_t, int64_t first, int64_t last) {
       for (int64_t b = first; b < last; ++b) {
-        log_partition_b[b] = forward(scores, b, alphas_nk);
+        log_z[b] = forward(scores, b, alphas_nk);
         // Rounding may put the path's score an ulp above log Z; a likelihood above 1 doesn't exist.
-        nll_b[b] = static_cast<scalar_t>(std::fmax(log_partition_b[b] - path_score(scores, b, tags_n), 0.0));
+        nll_b[b] = static_cast<scalar_t>(std::max(log_z[b] - path_score(scores, b, tags_n), 0.0));
       }
     });
+    check_paths(log_z);
   });
-  return {nll, alphas, log_partition};
+  return {nll, alphas};
 }
 
-/// Sums over the sentences of one chunk.
-struct TransitionGradients {
+/// Sums over the sentences of one chunk, and room to work in.
+struct ChunkGradients {
   std::vector<double> transitions_kk;
   std::vector<double> start_k;
   std::vector<double> end_k;
+  std::vector<double> betas_2k;
+  std::vector<double> marginals_k;
+  std::vector<double> origins_k;
+
+  explicit ChunkGradients(int64_t K)
+      : transitions_kk(K * K), start_k(K), end_k(K), betas_2k(2 * K), marginals_k(K), origins_k(K) {}
 };
 
 /// Adds weight * (expected - actual) counts of one sentence.
-///   d nll / d e[t, j] = P(y_t = j) - [y_t = j]      d nll / d transitions[i, j] = sum_t P(y_t-1 = i, y_t =
-///   j) - counts
+///   d nll / d e[t, j] = P(y_t = j) - [y_t = j]
+///   d nll / d transitions[i, j] = sum_t P(y_t-1 = i | y_t = j) P(y_t = j) - [y_t-1 = i, y_t = j]
 template <typename scalar_t>
 void accumulate_gradients(const Scores<scalar_t>& scores, int64_t sentence, double weight,
-                          double log_partition, const int32_t* tags_n, const double* alphas_nk,
-                          std::vector<double>& scratch_2k, scalar_t* d_emissions_nk,
-                          TransitionGradients& sums) {
+                          const int32_t* tags_n, const double* alphas_nk, scalar_t* d_emissions_nk,
+                          ChunkGradients& sums) {
   const int64_t K = scores.shape.K;
-  const int64_t begin = scores.offsets[sentence];
-  const int64_t end = scores.offsets[sentence + 1];
-  for_each_beta(scores, sentence, scratch_2k, [&](int64_t row, const double* betas) {
+  const Rows rows = scores.rows(sentence);
+  for_each_beta(scores, sentence, sums.betas_2k, [&](int64_t row, const double* betas) {
     const double* alphas = alphas_nk + row * K;
+    row_marginals(K, alphas, betas, sums.marginals_k.data());
     for (int64_t j = 0; j < K; ++j) {
-      const double marginal = std::exp(alphas[j] + betas[j] - log_partition);
-      const double actual = tags_n[row] == j ? 1.0 : 0.0;
-      const double difference = weight * (marginal - actual);
+      const double marginal = sums.marginals_k[j];
+      const double difference = weight * (marginal - (tags_n[row] == j ? 1.0 : 0.0));
       d_emissions_nk[row * K + j] = static_cast<scalar_t>(difference);
-      if (row == begin) sums.start_k[j] += difference;
-      if (row == end - 1) sums.end_k[j] += difference;
-      if (row == begin || marginal == 0) continue;
-      const double leaving = scores.emission(row, j) + betas[j] - log_partition;
-      const double* previous = alphas - K;
-      for (int64_t i = 0; i < K; ++i) {
-        sums.transitions_kk[i * K + j] += weight * std::exp(previous[i] + scores.transition(i, j) + leaving);
-      }
+      if (row == rows.begin) sums.start_k[j] += difference;
+      if (row == rows.end - 1) sums.end_k[j] += difference;
+      if (row == rows.begin || marginal == 0) continue;
+      origin_probabilities(K, scores.transitions_kk.data(), alphas - K, j, sums.origins_k.data());
+      for (int64_t i = 0; i < K; ++i) sums.transitions_kk[i * K + j] += weight * marginal * sums.origins_k[i];
     }
-    if (row > begin) sums.transitions_kk[tags_n[row - 1] * K + tags_n[row]] -= weight;
+    if (row > rows.begin) sums.transitions_kk[tags_n[row - 1] * K + tags_n[row]] -= weight;
   });
+}
+
+/// Sum of one member over the chunks: in float64, in order, then one rounding.
+at::Tensor reduce(const std::vector<ChunkGradients>& chunks, std::vector<double> ChunkGradients::* member,
+                  at::IntArrayRef shape, const at::TensorOptions& options) {
+  at::Tensor total = at::empty(shape, options);
+  AT_DISPATCH_FLOATING_TYPES(total.scalar_type(), "crf_reduce", [&] {
+    scalar_t* out = total.mutable_data_ptr<scalar_t>();
+    for (int64_t k = 0; k < total.numel(); ++k) {
+      double sum = 0;
+      for (const ChunkGradients& chunk : chunks) sum += (chunk.*member)[k];
+      out[k] = static_cast<scalar_t>(sum);
+    }
+  });
+  return total;
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> crf_nll_backward(
     const at::Tensor& grad_nll, const at::Tensor& emissions, const at::Tensor& tags,
     const at::Tensor& offsets, const at::Tensor& transitions, const at::Tensor& start_transitions,
-    const at::Tensor& end_transitions, const at::Tensor& alphas, const at::Tensor& log_partition) {
+    const at::Tensor& end_transitions, const at::Tensor& alphas) {
   const int64_t B = offsets.numel() - 1;
   const int64_t K = emissions.size(1);
   at::Tensor d_emissions = at::empty(emissions.sizes(), emissions.options());  // [N, K]
-  at::Tensor d_transitions = at::zeros({K, K}, emissions.options());           // [K, K]
-  at::Tensor d_start = at::zeros({K}, emissions.options());                    // [K]
-  at::Tensor d_end = at::zeros({K}, emissions.options());                      // [K]
+  std::vector<ChunkGradients> chunks((B + kSentencesPerChunk - 1) / kSentencesPerChunk, ChunkGradients(K));
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_backward", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
     const int32_t* tags_n = tags.const_data_ptr<int32_t>();
     const scalar_t* grad_b = grad_nll.const_data_ptr<scalar_t>();
     const double* alphas_nk = alphas.const_data_ptr<double>();
-    const double* log_partition_b = log_partition.const_data_ptr<double>();
     scalar_t* d_emissions_nk = d_emissions.mutable_data_ptr<scalar_t>();
-    const int64_t chunk_count = (B + kSentencesPerChunk - 1) / kSentencesPerChunk;
-    std::vector<TransitionGradients> sums(chunk_count);
     for_each_chunk(B, [&](int64_t chunk, int64_t first, int64_t last) {
-      sums[chunk] = {std::vector<double>(K * K), std::vector<double>(K), std::vector<double>(K)};
-      std::vector<double> scratch_2k(2 * K);
       for (int64_t b = first; b < last; ++b) {
-        accumulate_gradients(scores, b, static_cast<double>(grad_b[b]), log_partition_b[b], tags_n, alphas_nk,
-                             scratch_2k, d_emissions_nk, sums[chunk]);
+        accumulate_gradients(scores, b, static_cast<double>(grad_b[b]), tags_n, alphas_nk, d_emissions_nk,
+                             chunks[chunk]);
       }
     });
-    // In float64 over the chunks, in order, then one rounding.
-    auto reduce = [&](at::Tensor& out, auto member) {
-      std::vector<double> total(out.numel());
-      for (const TransitionGradients& part : sums) {
-        for (int64_t k = 0; k < out.numel(); ++k) total[k] += (part.*member)[k];
-      }
-      std::copy(total.begin(), total.end(), out.mutable_data_ptr<scalar_t>());
-    };
-    reduce(d_transitions, &TransitionGradients::transitions_kk);
-    reduce(d_start, &TransitionGradients::start_k);
-    reduce(d_end, &TransitionGradients::end_k);
   });
-  return {d_emissions, d_transitions, d_start, d_end};
+  const at::TensorOptions options = emissions.options();
+  return {d_emissions, reduce(chunks, &ChunkGradients::transitions_kk, {K, K}, options),
+          reduce(chunks, &ChunkGradients::start_k, {K}, options),
+          reduce(chunks, &ChunkGradients::end_k, {K}, options)};
 }
 
-/// Best path of one sentence into tags_n; returns its score.
+/// The first of the highest scores: of equal ones the lowest index.
+template <typename Score>
+std::pair<double, int32_t> best_of(int64_t count, Score score) {
+  std::pair<double, int32_t> best{kNegativeInfinity, 0};
+  for (int64_t k = 0; k < count; ++k) {
+    if (const double value = score(k); value > best.first) best = {value, static_cast<int32_t>(k)};
+  }
+  return best;
+}
+
+/// Best path of one sentence into tags_n; returns its score: 0 when empty, -inf and no tags without a legal
+/// path.
 template <typename scalar_t>
 double viterbi(const Scores<scalar_t>& scores, int64_t sentence, std::vector<double>& scratch_2k,
                std::vector<int32_t>& back_tk, int32_t* tags_n) {
   const int64_t K = scores.shape.K;
-  const int64_t begin = scores.offsets[sentence];
-  const int64_t end = scores.offsets[sentence + 1];
+  const auto [begin, end] = scores.rows(sentence);
   if (begin == end) return 0;
   back_tk.resize((end - begin) * K);
   double* best = scratch_2k.data();
@@ -263,30 +288,15 @@ double viterbi(const Scores<scalar_t>& scores, int64_t sentence, std::vector<dou
   for (int64_t j = 0; j < K; ++j) best[j] = scores.start_k[j] + scores.emission(begin, j);
   for (int64_t row = begin + 1; row < end; ++row) {
     for (int64_t j = 0; j < K; ++j) {
-      double highest = kNegativeInfinity;
-      int32_t from = 0;
-      for (int64_t i = 0; i < K; ++i) {
-        const double score = best[i] + scores.transition(i, j);
-        if (score > highest) {
-          highest = score;
-          from = static_cast<int32_t>(i);
-        }
-      }
+      const auto [highest, from] = best_of(K, [&](int64_t i) { return best[i] + scores.transition(i, j); });
       next[j] = highest + scores.emission(row, j);
       back_tk[(row - begin) * K + j] = from;
     }
     std::swap(best, next);
   }
-  double highest = kNegativeInfinity;
-  int32_t tag = 0;
-  for (int64_t j = 0; j < K; ++j) {
-    const double score = best[j] + scores.end_k[j];
-    if (score > highest) {
-      highest = score;
-      tag = static_cast<int32_t>(j);
-    }
-  }
-  if (highest == kNegativeInfinity) throw_no_path(sentence);
+  auto [highest, tag] = best_of(K, [&](int64_t j) { return best[j] + scores.end_k[j]; });
+  if (highest == kNegativeInfinity) return highest;
+  // A tag with a score above -inf was reached from one with a score above -inf: the path is legal throughout.
   for (int64_t row = end - 1; row >= begin; --row) {
     tags_n[row] = tag;
     tag = back_tk[(row - begin) * K + tag];
@@ -298,6 +308,7 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi_cpu(const at::Tensor& emissions, 
                                                    const at::Tensor& transitions,
                                                    const at::Tensor& start_transitions,
                                                    const at::Tensor& end_transitions) {
+  check_scores(emissions, transitions, start_transitions, end_transitions);
   const int64_t B = offsets.numel() - 1;
   const int64_t K = emissions.size(1);
   at::Tensor tags = at::empty({emissions.size(0)}, emissions.options().dtype(at::kInt));  // [N]
@@ -305,102 +316,122 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi_cpu(const at::Tensor& emissions, 
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_viterbi", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
     int32_t* tags_n = tags.mutable_data_ptr<int32_t>();
-    scalar_t* score_b = score.mutable_data_ptr<scalar_t>();
+    std::vector<double> score_b(B);
     for_each_chunk(B, [&](int64_t, int64_t first, int64_t last) {
       std::vector<double> scratch_2k(2 * K);
       std::vector<int32_t> back_tk;
-      for (int64_t b = first; b < last; ++b) {
-        score_b[b] = static_cast<scalar_t>(viterbi(scores, b, scratch_2k, back_tk, tags_n));
-      }
+      for (int64_t b = first; b < last; ++b) score_b[b] = viterbi(scores, b, scratch_2k, back_tk, tags_n);
     });
+    check_paths(score_b);
+    std::copy(score_b.begin(), score_b.end(), score.mutable_data_ptr<scalar_t>());
   });
   return {tags, score};
+}
+
+/// log Z of every sentence; alphas_nk and betas_nk of every row.
+template <typename scalar_t>
+std::vector<double> forward_backward(const Scores<scalar_t>& scores, double* alphas_nk, double* betas_nk) {
+  const int64_t K = scores.shape.K;
+  std::vector<double> log_z(scores.shape.B);
+  for_each_chunk(scores.shape.B, [&](int64_t, int64_t first, int64_t last) {
+    std::vector<double> scratch_2k(2 * K);
+    for (int64_t b = first; b < last; ++b) {
+      log_z[b] = forward(scores, b, alphas_nk);
+      for_each_beta(scores, b, scratch_2k, [&](int64_t row, const double* row_k) {
+        std::copy(row_k, row_k + K, betas_nk + row * K);
+      });
+    }
+  });
+  check_paths(log_z);
+  return log_z;
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_marginals_cpu(const at::Tensor& emissions, const at::Tensor& offsets,
                                                      const at::Tensor& transitions,
                                                      const at::Tensor& start_transitions,
                                                      const at::Tensor& end_transitions) {
-  const int64_t B = offsets.numel() - 1;
+  check_scores(emissions, transitions, start_transitions, end_transitions);
+  const int64_t N = emissions.size(0);
   const int64_t K = emissions.size(1);
-  at::Tensor marginals = at::empty(emissions.sizes(), emissions.options());                  // [N, K]
-  at::Tensor log_partition = at::empty({B}, emissions.options());                            // [B]
-  at::Tensor alphas = at::empty(emissions.sizes(), emissions.options().dtype(at::kDouble));  // [N, K]
+  at::Tensor marginals = at::empty({N, K}, emissions.options());                     // [N, K]
+  at::Tensor log_partition = at::empty({offsets.numel() - 1}, emissions.options());  // [B]
+  std::vector<double> alphas_nk(N * K);
+  std::vector<double> betas_nk(N * K);
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_marginals", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
+    const std::vector<double> log_z = forward_backward(scores, alphas_nk.data(), betas_nk.data());
+    std::copy(log_z.begin(), log_z.end(), log_partition.mutable_data_ptr<scalar_t>());
     scalar_t* marginals_nk = marginals.mutable_data_ptr<scalar_t>();
-    scalar_t* log_partition_b = log_partition.mutable_data_ptr<scalar_t>();
-    double* alphas_nk = alphas.mutable_data_ptr<double>();
-    for_each_chunk(B, [&](int64_t, int64_t first, int64_t last) {
-      std::vector<double> scratch_2k(2 * K);
-      for (int64_t b = first; b < last; ++b) {
-        const double log_z = forward(scores, b, alphas_nk);
-        log_partition_b[b] = static_cast<scalar_t>(log_z);
-        for_each_beta(scores, b, scratch_2k, [&](int64_t row, const double* betas) {
-          for (int64_t j = 0; j < K; ++j) {
-            marginals_nk[row * K + j] =
-                static_cast<scalar_t>(std::exp(alphas_nk[row * K + j] + betas[j] - log_z));
-          }
-        });
-      }
-    });
+    std::vector<double> row_k(K);
+    for (int64_t row = 0; row < N; ++row) {
+      row_marginals(K, alphas_nk.data() + row * K, betas_nk.data() + row * K, row_k.data());
+      std::copy(row_k.begin(), row_k.end(), marginals_nk + row * K);
+    }
   });
   return {marginals, log_partition};
 }
 
-/// log probability of one span: what arrives, the path inside, what may leave.
+/// What the probability of a span needs besides the scores.
+struct SpanTables {
+  const int32_t* tags_n;
+  const int32_t* continuation_k;
+  const double* alphas_nk;
+  const double* betas_nk;
+};
+
+/// Probability of rows first..last-1 having their tags without being continued, as a product of probabilities
+/// (invariant 2): P(y_first) prod_t P(y_t | y_t-1) P(not continued | y_last-1).
 template <typename scalar_t>
-double span_log_probability(const Scores<scalar_t>& scores, const int32_t* tags_n, int64_t first,
-                            int64_t last, int64_t sentence_end, const int32_t* continuation_k,
-                            const double* alphas_nk, const double* betas_nk) {
+double span_probability(const Scores<scalar_t>& scores, const SpanTables& tables, int64_t first, int64_t last,
+                        int64_t sentence_end) {
   const int64_t K = scores.shape.K;
-  double inside = alphas_nk[first * K + tags_n[first]];
+  const double* alphas = tables.alphas_nk + first * K;
+  const double* betas = tables.betas_nk + first * K;
+  const int32_t* tags = tables.tags_n;
+  auto onward = [&](int64_t row, int64_t from, int64_t to) {
+    return onward_score(K, scores.transitions_kk.data(), scores.emissions_of(row), tables.betas_nk + row * K,
+                        from, to);
+  };
+  double log_probability = alphas[tags[first]] + betas[tags[first]] -
+                           log_sum_exp(K, [&](int64_t j) { return alphas[j] + betas[j]; });
   for (int64_t row = first + 1; row < last; ++row) {
-    inside += scores.transition(tags_n[row - 1], tags_n[row]) + scores.emission(row, tags_n[row]);
+    if (log_probability == kNegativeInfinity) return 0;  // invariant 1: the next beta may be -inf too
+    log_probability += onward(row, tags[row - 1], tags[row]) - tables.betas_nk[(row - 1) * K + tags[row - 1]];
   }
-  const int32_t tag = tags_n[last - 1];
-  if (last == sentence_end) return inside + scores.end_k[tag];
-  return inside + log_sum_exp(K, [&](int64_t j) {
-           if (j == continuation_k[tag]) return kNegativeInfinity;
-           return scores.transition(tag, j) + scores.emission(last, j) + betas_nk[last * K + j];
-         });
+  const int32_t tag = tags[last - 1];
+  const int32_t continuation = tables.continuation_k[tag];
+  if (log_probability == kNegativeInfinity) return 0;
+  if (last < sentence_end && continuation != -1) {
+    const double leaving = log_sum_exp(
+        K, [&](int64_t j) { return j == continuation ? kNegativeInfinity : onward(last, tag, j); });
+    log_probability += leaving - tables.betas_nk[(last - 1) * K + tag];
+  }
+  return std::min(std::exp(log_probability), 1.0);
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
     const at::Tensor& emissions, const at::Tensor& path_tags, const at::Tensor& offsets,
     const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& transitions,
     const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
-  const int64_t B = offsets.numel() - 1;
-  const int64_t K = emissions.size(1);
-  at::Tensor posteriors = at::empty({spans.size(0)}, emissions.options());                   // [S]
-  at::Tensor log_partition = at::empty({B}, emissions.options());                            // [B]
-  at::Tensor alphas = at::empty(emissions.sizes(), emissions.options().dtype(at::kDouble));  // [N, K]
-  at::Tensor betas = at::empty(emissions.sizes(), alphas.options());                         // [N, K]
+  check_scores(emissions, transitions, start_transitions, end_transitions);
+  at::Tensor posteriors = at::empty({spans.size(0)}, emissions.options());           // [S]
+  at::Tensor log_partition = at::empty({offsets.numel() - 1}, emissions.options());  // [B]
+  std::vector<double> alphas_nk(emissions.numel());
+  std::vector<double> betas_nk(emissions.numel());
   AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_span_posterior", [&] {
     const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
-    double* alphas_nk = alphas.mutable_data_ptr<double>();
-    double* betas_nk = betas.mutable_data_ptr<double>();
-    std::vector<double> log_z(B);
-    for_each_chunk(B, [&](int64_t, int64_t first, int64_t last) {
-      std::vector<double> scratch_2k(2 * K);
-      for (int64_t b = first; b < last; ++b) {
-        log_z[b] = forward(scores, b, alphas_nk);
-        for_each_beta(scores, b, scratch_2k, [&](int64_t row, const double* row_k) {
-          std::copy(row_k, row_k + K, betas_nk + row * K);
-        });
-      }
-    });
+    const std::vector<double> log_z = forward_backward(scores, alphas_nk.data(), betas_nk.data());
     std::copy(log_z.begin(), log_z.end(), log_partition.mutable_data_ptr<scalar_t>());
+    const SpanTables tables{path_tags.const_data_ptr<int32_t>(), continuation.const_data_ptr<int32_t>(),
+                            alphas_nk.data(), betas_nk.data()};
     const int32_t* spans_s2 = spans.const_data_ptr<int32_t>();
-    const int32_t* offsets_end = scores.offsets + B + 1;
+    scalar_t* posteriors_s = posteriors.mutable_data_ptr<scalar_t>();
     for (int64_t s = 0; s < spans.size(0); ++s) {
       const int32_t first = spans_s2[2 * s];
-      const int32_t* sentence_end = std::upper_bound(scores.offsets, offsets_end, first);
-      const double log_probability =
-          span_log_probability(scores, path_tags.const_data_ptr<int32_t>(), first, spans_s2[2 * s + 1],
-                               *sentence_end, continuation.const_data_ptr<int32_t>(), alphas_nk, betas_nk);
-      const double probability = std::exp(log_probability - log_z[sentence_end - scores.offsets - 1]);
-      posteriors.mutable_data_ptr<scalar_t>()[s] = static_cast<scalar_t>(std::fmin(probability, 1.0));
+      // The first offset past `first` ends the sentence that holds it.
+      const int32_t sentence_end = *std::upper_bound(scores.offsets, scores.offsets + offsets.numel(), first);
+      posteriors_s[s] =
+          static_cast<scalar_t>(span_probability(scores, tables, first, spans_s2[2 * s + 1], sentence_end));
     }
   });
   return {posteriors, log_partition};
