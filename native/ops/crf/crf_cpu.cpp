@@ -1,6 +1,7 @@
 // CPU kernels of the CRF, in log space and float64: the plain version that is right for every input. The
 // recursion stands in crf_math.h. Shapes and indices were validated by crf.cpp; only the values of scores are
-// checked here.
+// checked here. Longer than other files, since the kernels share walks over a sentence that nothing else
+// needs.
 //
 // Sentences are independent; sums over them run in a fixed order, so results don't depend on the number of
 // threads.
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -38,8 +40,9 @@ void check_scores(const at::Tensor& tensor, const char* name) {
     for (int64_t i = 0; i < tensor.numel(); ++i) {
       const double value = static_cast<double>(values[i]);
       if (std::abs(value) <= kLargestScore || value == kNegativeInfinity) continue;
-      throw_invalid(name, "-inf or finite scores up to 1e280",
-                    std::to_string(value) + " in row " + std::to_string(i / width));
+      std::ostringstream received;
+      received << value << " in row " << i / width;
+      throw_invalid(name, "-inf or finite scores up to 1e280", received.str());
     }
   });
 }
@@ -52,7 +55,7 @@ void check_scores(const at::Tensor& emissions, const at::Tensor& transitions,
   check_scores(end_transitions, "end_transitions");
 }
 
-/// Every sentence must have a path above -inf. After the parallel work, so that the first bad sentence is
+/// Every sentence must have a path above -inf. Called after the parallel work, so that the first bad one is
 /// named.
 void check_paths(const std::vector<double>& log_scores_b) {
   const auto bad = std::find(log_scores_b.begin(), log_scores_b.end(), kNegativeInfinity);

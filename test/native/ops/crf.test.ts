@@ -1,13 +1,12 @@
 import test from 'ava';
-import fc from 'fast-check';
 import { tagConstraints } from '../../../lib/labels/constraints.js';
 import { TagSet } from '../../../lib/labels/scheme.js';
 import type { NativeOpTensor } from '../../../lib/native/binding.js';
+import { call, gradients, marginals, nll, spanPosteriors, viterbi } from '../../support/crf-ops.js';
 import {
   allPaths,
   type CrfProblem,
   constrain,
-  decodingArgs,
   logPartition,
   logSumExp,
   nllArgs,
@@ -16,56 +15,7 @@ import {
   randomProblem,
   seeded,
 } from '../../support/crf-reference.js';
-import {
-  addon,
-  codeOf,
-  type Dtype,
-  int32,
-  largestDifference,
-  normals,
-  numbers,
-  tensor,
-} from '../../support/native.js';
-
-const call = (op: string, args: (NativeOpTensor | null)[], grads?: NativeOpTensor[]) =>
-  addon._callOp(`albert_ner::${op}`, args, grads);
-
-const nll = (problem: CrfProblem, dtype: Dtype = 'float64') =>
-  numbers(call('crf_nll', nllArgs(problem, dtype)).outputs[0]);
-
-/** Gradients of sum_b weight_b nll_b in emissions, transitions, start, end. */
-function gradients(problem: CrfProblem, weights: number[], dtype: Dtype = 'float64'): number[][] {
-  const seed = tensor([weights.length], weights, dtype);
-  return call('crf_nll', nllArgs(problem, dtype), [seed]).gradients.map(numbers);
-}
-
-function viterbi(problem: CrfProblem, dtype: Dtype = 'float64') {
-  const [tags, score] = call('crf_viterbi', decodingArgs(problem, dtype)).outputs.map(numbers);
-  return { tags, score };
-}
-
-function marginals(problem: CrfProblem, dtype: Dtype = 'float64') {
-  const [values, logZ] = call('crf_marginals', decodingArgs(problem, dtype)).outputs.map(numbers);
-  return { values, logZ };
-}
-
-function spanPosteriors(
-  problem: CrfProblem,
-  path: number[],
-  spans: number[][],
-  continuation: number[],
-): number[] {
-  const [emissions, offsets, ...transitions] = decodingArgs(problem);
-  const args = [
-    emissions,
-    int32(path),
-    offsets,
-    int32(spans.flat(), [spans.length, 2]),
-    int32(continuation),
-    ...transitions,
-  ];
-  return numbers(call('crf_span_posterior', args).outputs[0]);
-}
+import { codeOf, int32, largestDifference, normals, tensor } from '../../support/native.js';
 
 const SMALL = [1, 2, 3, 4].flatMap((K) => [1, 2, 3, 4, 5].map((T) => ({ K, T })));
 const RAGGED = [7, 0, 1, 23, 2, 0, 40, 5, 5, 11, 3, 64];
@@ -273,90 +223,6 @@ test('a sentence of 5,000 units keeps its precision', (t) => {
   const { values } = marginals(problem, 'float32');
   const lastRow = values.slice(-9).reduce((sum, value) => sum + value, 0);
   t.true(Math.abs(lastRow - 1) < 1e-5);
-});
-
-function isLegal(tagSet: TagSet, path: readonly number[]): boolean {
-  const { transitions, starts, ends } = tagConstraints(tagSet);
-  return path.every(
-    (tag, row) =>
-      (row > 0 || starts[tag] === 1) &&
-      (row < path.length - 1 || ends[tag] === 1) &&
-      (row === 0 || transitions[path[row - 1] * tagSet.size + tag] === 1),
-  );
-}
-
-test('a constrained best path is always legal, whatever the emissions', (t) => {
-  const arbitrary = fc.record({
-    scheme: fc.constantFrom('BIO' as const, 'BIOES' as const),
-    seed: fc.integer({ min: 0, max: 1e6 }),
-    length: fc.integer({ min: 1, max: 30 }),
-    deviation: fc.constantFrom(0.1, 1, 30, 1e4, 1e30),
-  });
-  fc.assert(
-    fc.property(arbitrary, ({ scheme, seed, length, deviation }) => {
-      const tagSet = new TagSet(['A', 'B'], scheme);
-      const free = randomProblem(seeded(seed), { K: tagSet.size, lengths: [length], deviation });
-      const problem = constrain(free, tagConstraints(tagSet));
-      const { tags, score } = viterbi(problem, 'float32');
-      const sums = marginals(problem, 'float32').values;
-      return (
-        isLegal(tagSet, tags) &&
-        Number.isFinite(score[0]) &&
-        sums.every((value) => value >= 0 && value <= 1.001)
-      );
-    }),
-    { numRuns: 300, seed: 4 },
-  );
-  t.pass();
-});
-
-test('forbidden moves have probability and gradient exactly 0', (t) => {
-  const tagSet = new TagSet(['A', 'B'], 'BIO');
-  const K = tagSet.size;
-  const allowed = tagConstraints(tagSet);
-  const free = randomProblem(seeded(3), { K, lengths: [6, 1, 12] });
-  const legal = constrain({ ...free, tags: free.tags.map(() => 0) }, allowed);
-  const [emissions, transitions, start, end] = gradients(legal, [1, 1, 1]);
-  t.true(emissions.every(Number.isFinite));
-  transitions.forEach((value, k) => {
-    if (!allowed.transitions[k]) t.is(value, 0);
-  });
-  start.forEach((value, k) => {
-    if (!allowed.starts[k]) t.is(value, 0);
-  });
-  t.true(end.every(Number.isFinite));
-  const { values } = marginals(legal);
-  for (let k = 0; k < K; k += 1) if (!allowed.starts[k]) t.is(values[k], 0);
-});
-
-test('a gold path that uses a forbidden move has nll infinity and gradients without NaN', (t) => {
-  const tagSet = new TagSet(['A'], 'BIO');
-  const free = randomProblem(seeded(3), { K: tagSet.size, lengths: [3] });
-  const problem = constrain({ ...free, tags: [0, 2, 0] }, tagConstraints(tagSet));
-  t.is(nll(problem)[0], Number.POSITIVE_INFINITY);
-  t.true(gradients(problem, [1]).flat().every(Number.isFinite));
-});
-
-test('a sentence without any legal path is refused by number', (t) => {
-  const problem = randomProblem(seeded(3), { K: 2, lengths: [1, 3] });
-  const blocked = { ...problem, end: [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY] };
-  t.throws(() => viterbi(blocked), { message: /sentence 0/ });
-  t.is(
-    codeOf(() => nll(blocked)),
-    'ERR_INVALID_ARGUMENT',
-  );
-});
-
-test('emissions of NaN or infinity are refused by row', (t) => {
-  for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
-    const problem = randomProblem(seeded(3), { K: 2, lengths: [3] });
-    problem.emissions[4] = value;
-    t.throws(() => viterbi(problem), { message: /row 2/ });
-    t.is(
-      codeOf(() => nll(problem)),
-      'ERR_INVALID_ARGUMENT',
-    );
-  }
 });
 
 test('arguments that disagree are refused', (t) => {
