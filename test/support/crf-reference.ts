@@ -94,10 +94,11 @@ export function allPaths(problem: CrfProblem, sentence: number): { path: number[
   });
 }
 
-/** log Z by the forward recursion. */
+/** log Z by the forward recursion; with the maximum in place of the sum, the score of the best path. */
 export function logPartition(
   { K, lengths, emissions, transitions, start, end }: CrfProblem,
   sentence: number,
+  combine: (scores: readonly number[]) => number = logSumExp,
 ): number {
   const first = offsetsOf(lengths)[sentence];
   if (lengths[sentence] === 0) return 0;
@@ -106,10 +107,10 @@ export function logPartition(
     const before = alpha;
     alpha = Array.from(
       { length: K },
-      (_, j) => logSumExp(before.map((score, i) => score + transitions[i * K + j])) + emissions[row * K + j],
+      (_, j) => combine(before.map((score, i) => score + transitions[i * K + j])) + emissions[row * K + j],
     );
   }
-  return logSumExp(alpha.map((score, j) => score + end[j]));
+  return combine(alpha.map((score, j) => score + end[j]));
 }
 
 /** Random scores under the constraints of a scheme: forbidden moves at -infinity. */

@@ -1,4 +1,5 @@
 import test from 'ava';
+import fc from 'fast-check';
 import { tagConstraints } from '../../../lib/labels/constraints.js';
 import { TagSet } from '../../../lib/labels/scheme.js';
 import type { NativeOpTensor } from '../../../lib/native/binding.js';
@@ -95,6 +96,30 @@ test('log Z equals the plain recursion on a ragged batch with empty sentences', 
   }
 });
 
+test('Viterbi equals the plain recursion on a ragged batch with empty sentences', (t) => {
+  for (const K of [1, 2, 9, 31]) {
+    const problem = randomProblem(seeded(K + 70), { K, lengths: RAGGED });
+    const { tags, score } = viterbi(problem);
+    const offsets = offsetsOf(RAGGED);
+    RAGGED.forEach((_, b) => {
+      const best = logPartition(problem, b, (scores) => Math.max(...scores));
+      t.true(Math.abs(score[b] - best) < 1e-9);
+      const path = tags.slice(offsets[b], offsets[b + 1]);
+      t.true(Math.abs(pathScore(problem, offsets[b], path) - best) < 1e-9);
+    });
+  }
+});
+
+test('the posterior of a span of one row without continuation is its marginal', (t) => {
+  const K = 6;
+  const problem = randomProblem(seeded(71), { K, lengths: RAGGED, deviation: 2 });
+  const { values } = marginals(problem);
+  const rows = problem.tags.map((_, row) => [row, row + 1]);
+  const posteriors = spanPosteriors(problem, problem.tags, rows, new Array<number>(K).fill(-1));
+  const expected = problem.tags.map((tag, row) => values[row * K + tag]);
+  t.true(largestDifference(posteriors, expected) < 1e-12);
+});
+
 test('gradients equal central differences in float64', (t) => {
   const problem = randomProblem(seeded(5), { K: 3, lengths: [4, 0, 1, 6] });
   const weights = [1, 0.5, -2, 0.25];
@@ -185,19 +210,24 @@ test('the best path never scores above log Z', (t) => {
   });
 });
 
-test('of equal scores the lower tag wins', (t) => {
+test('of equal scores the lower tag wins, from the last row backwards', (t) => {
+  const scores = (count: number) =>
+    fc.array(fc.integer({ min: 0, max: 1 }), { minLength: count, maxLength: count });
   const K = 3;
-  const zero = (count: number) => new Array<number>(count).fill(0);
-  const problem: CrfProblem = {
-    K,
-    lengths: [4],
-    emissions: zero(12),
-    tags: zero(4),
-    transitions: zero(9),
-    start: zero(3),
-    end: zero(3),
-  };
-  t.deepEqual(viterbi(problem).tags, [0, 0, 0, 0]);
+  const T = 4;
+  const arbitrary = fc.tuple(scores(T * K), scores(K * K), scores(K), scores(K));
+  fc.assert(
+    fc.property(arbitrary, ([emissions, transitions, start, end]) => {
+      const problem: CrfProblem = { K, lengths: [T], emissions, tags: [], transitions, start, end };
+      const paths = allPaths(problem, 0);
+      const best = Math.max(...paths.map(({ score }) => score));
+      const tied = paths.filter(({ score }) => score === best).map(({ path }) => path.toReversed().join(''));
+      const { tags } = viterbi(problem);
+      return tags.toReversed().join('') === tied.sort()[0];
+    }),
+    { numRuns: 100, seed: 5 },
+  );
+  t.pass();
 });
 
 test('no batch, no row and empty sentences are fine', (t) => {
@@ -223,6 +253,12 @@ test('a sentence of 5,000 units keeps its precision', (t) => {
   const { values } = marginals(problem, 'float32');
   const lastRow = values.slice(-9).reduce((sum, value) => sum + value, 0);
   t.true(Math.abs(lastRow - 1) < 1e-5);
+  const { tags, score } = viterbi(problem, 'float32');
+  t.true(Math.abs(score[0] - pathScore(problem, 0, tags)) < 1e-6 * score[0]);
+  const sums = gradients(problem, [1], 'float32').map((gradient) =>
+    gradient.reduce((sum, value) => sum + value, 0),
+  );
+  for (const sum of sums) t.true(Math.abs(sum) < 1e-2);
 });
 
 test('arguments that disagree are refused', (t) => {
@@ -263,4 +299,18 @@ test('spans outside one sentence are refused', (t) => {
     );
   }
   t.is(spanPosteriors(problem, [0, 0, 0, 0], [[2, 4]], [-1, -1]).length, 1);
+});
+
+test('path tags and continuations out of range are refused', (t) => {
+  const problem = randomProblem(seeded(3), { K: 2, lengths: [3] });
+  const refused = (path: number[], continuation: number[]) =>
+    t.is(
+      codeOf(() => spanPosteriors(problem, path, [[0, 1]], continuation)),
+      'ERR_INVALID_ARGUMENT',
+    );
+  refused([0, 2, 0], [-1, -1]);
+  refused([0, 0], [-1, -1]);
+  refused([0, 0, 0], [-1, 2]);
+  refused([0, 0, 0], [-2, -1]);
+  refused([0, 0, 0], [-1]);
 });
