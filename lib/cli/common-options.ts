@@ -44,3 +44,12 @@ export function addCommonOptions(command: Command): Command {
         .default([], 'none'),
     );
 }
+
+/** Options that are settings too, written as `--set`, so that there is one order of precedence. */
+export function commonSettings({ set, device, threads, seed }: GlobalOptions): string[] {
+  const settings = [...set];
+  if (device !== undefined) settings.push(`device=${device}`);
+  if (threads !== undefined) settings.push(`threads=${threads}`);
+  if (seed !== undefined) settings.push(`seed=${seed}`);
+  return settings;
+}

@@ -1,16 +1,24 @@
-/** `albert-ner pretrain`: makes an encoder folder. So far only --steps 0, random weights from a seed. */
+/** `albert-ner pretrain`: an encoder folder from plain text, or with --steps 0 one with random weights. */
 
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { AlbertNerError } from '../errors.js';
 import type { Vocab } from '../text/vocab.js';
-import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PretrainCommandOptions extends GlobalOptions {
+  config?: string;
   encoderConfig: string;
   vocab?: string;
-  text: string[];
-  steps: string;
+  text?: string[];
+  tokens?: string;
+  from?: string;
+  steps?: number;
+  stopAfter?: number;
+  resume?: boolean;
   out: string;
 }
 
@@ -18,59 +26,120 @@ export function register(program: Command): void {
   const command = program
     .command('pretrain')
     .alias('init')
-    .summary('make an encoder folder')
+    .summary('pretrain an encoder on plain text')
     .description(
-      'Makes an encoder folder (config.json, vocab.txt, model.safetensors) that train and transformers load. With ' +
-        '--steps 0, all this version offers, the weights are random, equal for equal seeds.',
+      'Makes an encoder folder (config.json, vocab.txt, model.safetensors) that train and transformers load: masked ' +
+        'language model with n-gram masks and sentence-order prediction. With --steps 0 the weights are random. ' +
+        'Ctrl-C saves and exits with 130.',
     )
     .requiredOption('--out <dir>', 'encoder folder to write')
-    .requiredOption('--steps <n>', 'pretraining steps; this version takes 0 only')
-    .option('--encoder-config <name>', 'a name in albert/configs or a JSON file', 'mini')
-    .option('--vocab <file>', 'vocab.txt to use')
     .option(
-      '--text <file>',
-      'text to build a vocabulary from; may be given several times',
-      (file: string, all: string[]) => [...all, file],
-      [],
-    );
+      '--text <path...>',
+      'text: files (.txt, .txt.gz, .txt.xz), a paragraph a line, or folders of them',
+    )
+    .option('--vocab <file>', 'vocab.txt to use (default: built from the text)')
+    .option('--encoder-config <name>', 'a name in albert/configs or a JSON file', 'mini')
+    .option('--from <dir>', 'encoder folder to start from instead of random weights')
+    .option('--steps <n>', 'steps of the whole run; overrides pretrain.steps', integerFrom(0))
+    .option('--stop-after <step>', 'stop and save after this step of the run; resume later', integerFrom(1))
+    .option('--resume', 'continue from the last checkpoint in the encoder folder')
+    .option('--tokens <dir>', 'folder for the text as ids (default: inside the encoder folder)')
+    .option('--config <file>', 'settings in YAML, see pretrain: there');
   addCommonOptions(command);
   command.action((options: PretrainCommandOptions) => runAction(options, (context) => run(options, context)));
 }
 
 async function run(options: PretrainCommandOptions, context: CommandContext): Promise<undefined> {
-  if (options.steps !== '0') {
-    throw new AlbertNerError(
-      'ERR_INVALID_ARGUMENT',
-      `Expected 0 for --steps but received ${options.steps}: this version initialises encoders and does not pretrain`,
-      { details: { option: '--steps' } },
-    );
-  }
-  const [{ readEncoderPreset }, { initEncoder }] = await Promise.all([
+  const [{ readEncoderPreset }, { loadConfig }] = await Promise.all([
     import('../../albert/encoder-config.js'),
-    import('../training/init-encoder.js'),
+    import('../config/load-config.js'),
   ]);
+  const set = commonSettings(options);
+  if (options.steps !== undefined) set.push(`pretrain.steps=${options.steps}`);
+  const loaded = await loadConfig({ file: options.config, set });
   const preset = await readEncoderPreset(options.encoderConfig);
-  const vocab = await chooseVocab(options);
-  const config = await initEncoder({ config: preset, vocab, seed: options.seed ?? 1, output: options.out });
+  const vocab = await chooseVocab(options, context);
+  if (loaded.config.pretrain.steps === 0) {
+    const { initEncoder } = await import('../training/init-encoder.js');
+    const { seed } = loaded.config;
+    const config = await initEncoder({ config: preset, vocab, seed, output: options.out });
+    context.stdout.write(
+      context.json
+        ? `${JSON.stringify({ directory: options.out, config })}\n`
+        : `encoder: ${options.out} (random weights, ${config.layerCount} layers of ${config.hiddenSize}, ` +
+            `${vocab.size} vocabulary entries)\n`,
+    );
+    return;
+  }
+  if (!options.text) throw missing('--text', 'text to pretrain on');
+  const [
+    { pretrain, pretrainingFiles },
+    { metricsWriter },
+    { formatSettings },
+    { writeFileAtomic },
+    progress,
+  ] = await Promise.all([
+    import('../pretraining/pretrainer.js'),
+    import('../training/metrics.js'),
+    import('../config/load-config.js'),
+    import('../files.js'),
+    import('./pretrain-progress.js'),
+  ]);
+  const files = pretrainingFiles(options.out);
+  await mkdir(files.folder, { recursive: true });
+  await writeFileAtomic(files.config, formatSettings(loaded.settings));
+  const record = metricsWriter(files.metrics);
+  const draw = progress.pretrainingProgress(context.progress);
+  const result = await pretrain({
+    config: loaded.config,
+    encoderConfig: preset,
+    vocab,
+    text: options.text,
+    output: options.out,
+    tokens: options.tokens,
+    from: options.from,
+    resume: options.resume,
+    stopAfter: options.stopAfter,
+    signal: context.signal,
+    onEvent: (event) => {
+      record(event);
+      draw(event);
+    },
+  });
   context.stdout.write(
     context.json
-      ? `${JSON.stringify({ directory: options.out, config })}\n`
-      : `encoder: ${options.out} (random weights, ${config.layerCount} layers of ${config.hiddenSize}, ` +
-          `${vocab.size} vocabulary entries)\n`,
+      ? `${JSON.stringify(result)}\n`
+      : `encoder: ${result.directory} (step ${result.best?.step} of ${result.steps}, held-out loss ` +
+          `${result.best?.maskedLoss.toFixed(4)} nats, ${Math.round(result.units / result.seconds)} units/s)\n`,
   );
 }
 
-async function chooseVocab({ vocab: file, text }: PretrainCommandOptions): Promise<Vocab> {
-  if ((file === undefined) === (text.length === 0)) {
-    throw new AlbertNerError('ERR_INVALID_ARGUMENT', 'Expected either --vocab or --text', {
-      details: { option: '--vocab' },
-    });
-  }
+/** The vocabulary given, that of a run begun before, that of the encoder to start from, or a new one. */
+async function chooseVocab(options: PretrainCommandOptions, context: CommandContext): Promise<Vocab> {
   const { Vocab } = await import('../text/vocab.js');
+  const { vocab: file, text, from, out } = options;
   if (file !== undefined) return Vocab.read(file);
-  const [{ buildVocab }, { readTextFile }] = await Promise.all([
-    import('../text/build-vocab.js'),
+  const { VOCAB_FILE } = await import('../model/encoder-folder.js');
+  if (from !== undefined) return Vocab.read(join(from, VOCAB_FILE));
+  const built = join(out, 'training', VOCAB_FILE);
+  if (options.resume && existsSync(built)) return Vocab.read(built);
+  if (!text) throw missing('--vocab', 'either --vocab or --text');
+  const [{ vocabFromText }, { bytesProgress }, { writeFileAtomic }] = await Promise.all([
+    import('../pretraining/vocab-from-text.js'),
+    import('./pretrain-progress.js'),
     import('../files.js'),
   ]);
-  return buildVocab(await Promise.all(text.map(readTextFile)));
+  const { signal } = context;
+  const vocab = await vocabFromText(text, {
+    signal,
+    onProgress: bytesProgress(context.progress, 'vocabulary'),
+  });
+  await writeFileAtomic(built, vocab.serialize());
+  return vocab;
+}
+
+function missing(option: string, what: string): AlbertNerError {
+  return new AlbertNerError('ERR_INVALID_ARGUMENT', `Expected ${what} but received none`, {
+    details: { option },
+  });
 }

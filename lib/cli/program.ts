@@ -9,6 +9,7 @@ import { register as registerPredict } from './predict.js';
 import { register as registerPretrain } from './pretrain.js';
 import { register as registerSetup } from './setup.js';
 import { register as registerTrain } from './train.js';
+import { register as registerVocab } from './vocab.js';
 
 const USAGE_EXIT_CODE = 2;
 
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   for (const register of [
     registerSetup,
     registerDoctor,
+    registerVocab,
     registerPretrain,
     registerTrain,
     registerEvaluate,

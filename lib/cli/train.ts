@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config, FileConfig } from '../config/schema.js';
 import { AlbertNerError } from '../errors.js';
-import { addCommonOptions, type GlobalOptions, integerFrom } from './common-options.js';
+import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 import { trainingProgress } from './train-progress.js';
 
@@ -97,7 +97,9 @@ interface Settings {
 async function readSettings(options: TrainCommandOptions): Promise<Settings> {
   const { loadConfig } = await import('../config/load-config.js');
   const file = options.config ?? (existsSync(DEFAULT_CONFIG_FILE) ? DEFAULT_CONFIG_FILE : undefined);
-  const { config, settings } = await loadConfig({ file, set: commonSettings(options) });
+  const set = commonSettings(options);
+  if (options.format !== undefined) set.push(`train.format=${options.format}`);
+  const { config, settings } = await loadConfig({ file, set });
   return {
     config,
     settings,
@@ -108,16 +110,6 @@ async function readSettings(options: TrainCommandOptions): Promise<Settings> {
     },
     output: required(options.out ?? config.modelPath, '--out', 'model_path', 'a folder for the model'),
   };
-}
-
-/** Options that are settings too are written as `--set`, so that there is one order of precedence. */
-function commonSettings(options: TrainCommandOptions): string[] {
-  const set = [...options.set];
-  if (options.device !== undefined) set.push(`device=${options.device}`);
-  if (options.threads !== undefined) set.push(`threads=${options.threads}`);
-  if (options.seed !== undefined) set.push(`seed=${options.seed}`);
-  if (options.format !== undefined) set.push(`train.format=${options.format}`);
-  return set;
 }
 
 function required(value: string | null | undefined, option: string, key: string, what: string): string {

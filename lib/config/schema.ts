@@ -1,5 +1,5 @@
 /**
- * The settings of training: the one source of truth for keys, types, ranges and defaults. Keys of the YAML file are
+ * The settings of training and pretraining: the one source of truth for keys, types, ranges and defaults. Keys of the YAML file are
  * snake_case; a config of the reference implementation (embedding_size, hidden_size, model_path, batch_size,
  * max_length, dropout, tags) is valid as it is.
  */
@@ -48,6 +48,24 @@ const train = z.strictObject({
   eval_every_steps: count.default(0),
 });
 
+const pretrain = z.strictObject({
+  steps: count.default(10_000),
+  batch_units: positive.default(4096),
+  accumulate: positive.default(1),
+  max_length: z.int().min(16).default(128),
+  optimizer: z.enum(['adamw', 'lamb']).default('adamw'),
+  learning_rate: rate.default(0.001),
+  beta2: z.number().min(0).lt(1).default(0.98),
+  weight_decay: rate.default(0.01),
+  clip_norm: rate.default(1),
+  warmup_steps: count.default(500),
+  decay_steps: count.default(2000),
+  held_out_sequences: positive.default(512),
+  eval_every: positive.default(500),
+  save_every: positive.default(500),
+  report_every: positive.default(50),
+});
+
 export const configSchema = z.strictObject({
   encoder: path.nullable().default(null),
   embedding_size: positive.nullable().default(null),
@@ -66,6 +84,7 @@ export const configSchema = z.strictObject({
   device: z.string().default('auto'),
   threads: z.int().min(0).max(1024).default(0),
   train: train.prefault({}),
+  pretrain: pretrain.prefault({}),
 });
 
 /** Settings as the file has them, complete. */
@@ -113,10 +132,32 @@ export interface Config {
     /** Evaluate within epochs, too; 0: only after each. */
     evalEverySteps: number;
   };
+  pretrain: {
+    steps: number;
+    /** Units of a batch, special tokens included. */
+    batchUnits: number;
+    /** Batches whose gradients make one step. */
+    accumulate: number;
+    /** Longest sequence, special tokens included. */
+    maxLength: number;
+    optimizer: 'adamw' | 'lamb';
+    learningRate: number;
+    beta2: number;
+    weightDecay: number;
+    clipNorm: number;
+    warmupSteps: number;
+    /** Last steps, over which the learning rate falls to zero. */
+    decaySteps: number;
+    heldOutSequences: number;
+    /** All in steps. */
+    evalEvery: number;
+    saveEvery: number;
+    reportEvery: number;
+  };
 }
 
 export function toConfig(file: FileConfig): Config {
-  const { train: t } = file;
+  const { train: t, pretrain: p } = file;
   const base = t.learning_rate;
   return {
     encoder: file.encoder,
@@ -149,6 +190,23 @@ export function toConfig(file: FileConfig): Config {
       decay: t.decay,
       patience: t.patience,
       evalEverySteps: t.eval_every_steps,
+    },
+    pretrain: {
+      steps: p.steps,
+      batchUnits: p.batch_units,
+      accumulate: p.accumulate,
+      maxLength: p.max_length,
+      optimizer: p.optimizer,
+      learningRate: p.learning_rate,
+      beta2: p.beta2,
+      weightDecay: p.weight_decay,
+      clipNorm: p.clip_norm,
+      warmupSteps: p.warmup_steps,
+      decaySteps: p.decay_steps,
+      heldOutSequences: p.held_out_sequences,
+      evalEvery: p.eval_every,
+      saveEvery: p.save_every,
+      reportEvery: p.report_every,
     },
   };
 }

@@ -95,17 +95,46 @@ export interface EncoderContent {
   vocab: Vocab;
   /** Under canonical names. */
   tensors: readonly NativeTensor[];
+  /** Weights of the pretraining heads, under the names of Hugging Face's AlbertForPreTraining. */
+  pretrainingHeads?: readonly NativeTensor[];
 }
 
 /** config.json is written last: a folder without it is unfinished. */
 export async function writeEncoderFolder(
   directory: string,
-  { config, vocab, tensors }: EncoderContent,
+  { config, vocab, tensors, pretrainingHeads }: EncoderContent,
 ): Promise<void> {
-  await writeSafetensors(join(directory, WEIGHTS_FILE), tensors);
+  // With heads the file is one of AlbertForPreTraining, where the encoder has its prefix and its pooler.
+  const whole = pretrainingHeads
+    ? [...tensors.map(prefixed), ...pretrainingHeads.map((head) => (isPooler(head) ? prefixed(head) : head))]
+    : tensors;
+  await writeSafetensors(join(directory, WEIGHTS_FILE), whole);
   await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
   await writeFileAtomic(
     join(directory, CONFIG_FILE),
     `${JSON.stringify(toHuggingFaceConfig(config), null, 2)}\n`,
   );
+}
+
+const HUGGING_FACE_PREFIX = 'albert.';
+
+function prefixed(tensor: NativeTensor): NativeTensor {
+  return { ...tensor, name: HUGGING_FACE_PREFIX + tensor.name };
+}
+
+function isPooler({ name }: { name: string }): boolean {
+  return name.startsWith('pooler.');
+}
+
+/** The pretraining heads of an encoder folder, for the addon; null when it holds none. */
+export async function readPretrainingHeads(directory: string): Promise<NativeTensorFile | null> {
+  const path = join(directory, WEIGHTS_FILE);
+  const { tensors } = await readSafetensorsHeader(path);
+  const heads = tensors
+    .map((tensor) => ({
+      ...asNativeEntry(tensor),
+      name: tensor.name.replace(/^albert\.pooler\./, 'pooler.'),
+    }))
+    .filter((tensor) => /^(pooler|predictions|sop_classifier)\./.test(tensor.name));
+  return heads.some(({ name }) => name.startsWith('predictions.')) ? { path, tensors: heads } : null;
 }

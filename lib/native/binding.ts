@@ -130,11 +130,11 @@ export interface NativeTagResult {
 }
 
 export interface NativeOptimizerConfig {
-  kind: 'adam' | 'adamw';
+  kind: 'adam' | 'adamw' | 'lamb';
   beta1: number;
   beta2: number;
   epsilon: number;
-  /** Not applied to biases nor to the CRF's transitions. Adam: added to the gradient; AdamW: decoupled. */
+  /** Not applied to biases, layer norms and the CRF's transitions. Adam: added to the gradient; else decoupled. */
   weightDecay: number;
   /** Largest Euclidean norm of all gradients together; 0 disables clipping. */
   clipNorm: number;
@@ -164,6 +164,39 @@ export interface NativeTrainResult {
   gradientNorm: number;
 }
 
+/** Sequences with their special tokens, masked; M rows. Equal lengths side by side are computed together. */
+export interface NativePretrainingBatch {
+  /** [M] */
+  ids: Int32Array;
+  /** [M]: 0 in the first segment, 1 in the second. */
+  types: Int32Array;
+  /** [B]: rows of each sequence, special tokens included. */
+  lengths: Int32Array;
+  /** [P]: rows to predict, and the ids that stood there. */
+  maskedRows: Int32Array;
+  maskedIds: Int32Array;
+  /** [B]: 0 in order, 1 swapped, -1 not asked. */
+  orderLabels: Int32Array;
+}
+
+/** Sums over masked rows, and over sequences asked for their order; losses in nats. */
+export interface NativePretrainingScores {
+  maskedLoss: number;
+  maskedCount: number;
+  maskedCorrect: number;
+  orderLoss: number;
+  orderCount: number;
+  orderCorrect: number;
+  /** Of a step: Euclidean norm of all gradients before clipping. */
+  gradientNorm: number;
+}
+
+export interface NativePretrainingRequest {
+  /** Their gradients are added up before the step. */
+  batches: readonly NativePretrainingBatch[];
+  learningRate: number;
+}
+
 /** Cooperative cancellation: polled between batches by the running task, checked before a queued one starts. */
 export interface NativeCancelToken {
   cancel(): void;
@@ -188,8 +221,11 @@ export interface NativeSession {
   loadEncoder(config: NativeEncoderConfig, file: NativeTensorFile): Promise<void>;
   initHead(config: NativeHeadConfig, seed: number): Promise<void>;
   loadHead(config: NativeHeadConfig, file: NativeTensorFile): Promise<void>;
+  /** Random heads for pretraining the present encoder; equal for equal seeds. */
+  initPretraining(seed: number): Promise<void>;
+  loadPretraining(file: NativeTensorFile): Promise<void>;
   /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
-  exportTensors(part: 'encoder' | 'head' | 'optimizer'): Promise<NativeTensor[]>;
+  exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer'): Promise<NativeTensor[]>;
 
   /** Hidden states of the second-to-last layer, [N*D] float32 row-major. */
   encode(batch: NativeBatch, cancel?: NativeCancelToken): Promise<Float32Array>;
@@ -201,11 +237,17 @@ export interface NativeSession {
   /** Frees the mapping and deletes the file; idempotent. */
   closeFeatureStore(store: NativeFeatureStore): Promise<void>;
 
-  initOptimizer(config: NativeOptimizerConfig): Promise<void>;
+  /** For the head, or for the encoder with its pretraining heads. */
+  initOptimizer(part: 'head' | 'pretraining', config: NativeOptimizerConfig): Promise<void>;
   /** Restores moments and step count exported earlier under "optimizer". Call after initOptimizer. */
   loadOptimizer(file: NativeTensorFile): Promise<void>;
   /** Forward, backward, clipping and one optimizer step. */
   trainStep(request: NativeTrainRequest): Promise<NativeTrainResult>;
+
+  /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
+  pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;
+  /** The same scores without a step. */
+  pretrainScores(batch: NativePretrainingBatch, cancel?: NativeCancelToken): Promise<NativePretrainingScores>;
 
   /** Encoder, BiLSTM and constrained Viterbi decoding with the posterior of every span. */
   tag(request: NativeTagRequest, cancel?: NativeCancelToken): Promise<NativeTagResult>;

@@ -18,27 +18,30 @@ export interface BuildVocabOptions {
   maxSize?: number;
 }
 
-/** Equal text gives an equal vocabulary: ties of frequency are broken by code point. */
-export function buildVocab(
-  texts: Iterable<string>,
-  { minCount = 1, maxSize = 30_000 }: BuildVocabOptions = {},
-): Vocab {
-  const tokens = new Set(SPECIAL_TOKENS);
-  for (let code = 0x21; code < 0x7f; code += 1) addNormalized(tokens, code);
-  for (const character of CHINESE_PUNCTUATION) addNormalized(tokens, character.codePointAt(0) as number);
-  const counts = new Map<string, number>();
-  for (const text of texts) {
+/** Counts characters, text by text. Equal text gives an equal vocabulary: ties of frequency go by code point. */
+export class VocabBuilder {
+  private readonly counts = new Map<string, number>();
+
+  add(text: string): void {
     for (const character of text) {
       const token = normalizeCodePoint(character.codePointAt(0) as number);
-      if (token) counts.set(token, (counts.get(token) ?? 0) + 1);
+      if (token) this.counts.set(token, (this.counts.get(token) ?? 0) + 1);
     }
   }
-  const byFrequency = [...counts].sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
-  for (const [token, count] of byFrequency) {
-    if (tokens.size >= maxSize || count < minCount) break;
-    tokens.add(token);
+
+  build({ minCount = 1, maxSize = 30_000 }: BuildVocabOptions = {}): Vocab {
+    const tokens = new Set(SPECIAL_TOKENS);
+    for (let code = 0x21; code < 0x7f; code += 1) addNormalized(tokens, code);
+    for (const character of CHINESE_PUNCTUATION) addNormalized(tokens, character.codePointAt(0) as number);
+    const byFrequency = [...this.counts].sort(
+      ([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1),
+    );
+    for (const [token, count] of byFrequency) {
+      if (tokens.size >= maxSize || count < minCount) break;
+      tokens.add(token);
+    }
+    return Vocab.parse(new TextEncoder().encode(`${[...tokens].join('\n')}\n`));
   }
-  return Vocab.parse(new TextEncoder().encode(`${[...tokens].join('\n')}\n`));
 }
 
 function addNormalized(tokens: Set<string>, codePoint: number): void {

@@ -76,6 +76,11 @@ export class Vocab {
     return new Vocab(tokens, ids);
   }
 
+  /** The lowest id above those of the special tokens. */
+  get firstOrdinaryId(): number {
+    return Math.max(this.padId, this.unkId, this.clsId, this.sepId, this.maskId) + 1;
+  }
+
   get size(): number {
     return this.tokens.length;
   }

@@ -1,22 +1,14 @@
-/** metrics.jsonl: one line per epoch, evaluation, resume and stop of a run, appended as they happen. */
+/** metrics.jsonl: what a run tells, one line per event, appended as it happens. */
 
 import { appendFileSync } from 'node:fs';
-import type { TrainingEvent, TrainingListener } from './events.js';
 
-/** Steps and extraction are left out: they belong on the screen. */
-const RECORDED: ReadonlySet<TrainingEvent['type']> = new Set([
-  'data',
-  'epoch',
-  'evaluation',
-  'resume',
-  'stop',
-]);
+/** Steps, extraction and reading are left out: they belong on the screen. */
+const LEFT_OUT: ReadonlySet<string> = new Set(['step', 'extract', 'prepare']);
 
 /** A listener that appends to `file`; its folder must exist when the first event arrives. */
-export function metricsWriter(file: string): TrainingListener {
+export function metricsWriter(file: string): (event: { type: string }) => void {
   return (event) => {
-    if (RECORDED.has(event.type)) {
-      appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
-    }
+    if (LEFT_OUT.has(event.type)) return;
+    appendFileSync(file, `${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
   };
 }

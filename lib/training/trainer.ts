@@ -19,18 +19,13 @@ import { Tagger } from '../model/tagger.js';
 import type { NativeFeatureStore, NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
+import { checkSameRun } from './checkpoint-file.js';
 import type { TrainingEvent, TrainingListener } from './events.js';
 import { DevSet, extractExamples } from './feature-sets.js';
 import { type PreparedRun, prepareRun, type RunInputs } from './prepare.js';
 import { publishModel } from './publish.js';
 import { learningRateFactor } from './schedule.js';
-import {
-  checkSameRun,
-  loadTrainingState,
-  newTrainingState,
-  saveTrainingState,
-  type TrainingState,
-} from './state.js';
+import { loadTrainingState, newTrainingState, saveTrainingState, type TrainingState } from './state.js';
 
 /** Streams of random numbers derived from the run's seed. */
 const SEED_STREAM = { head: 1, batches: 2, dropout: 3 } as const;
@@ -142,7 +137,7 @@ class TrainingRun {
     if (saved) await this.session.loadHead(head, saved.head);
     else await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
     const { optimizer: kind, weightDecay, clipNorm } = config.train;
-    await this.session.initOptimizer({
+    await this.session.initOptimizer('head', {
       kind,
       beta1: 0.9,
       beta2: 0.999,

@@ -121,8 +121,9 @@ training::OptimizerConfig to_optimizer_config(const Napi::Value& value) {
   using training::OptimizerKind;
   const Napi::Object object = to_object(value, "config");
   training::OptimizerConfig config;
-  config.kind = to_choice<OptimizerKind>(object, "kind",
-                                         {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}});
+  config.kind = to_choice<OptimizerKind>(
+      object, "kind",
+      {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}, {"lamb", OptimizerKind::kLamb}});
   config.beta1 = to_double(object.Get("beta1"), "beta1");
   config.beta2 = to_double(object.Get("beta2"), "beta2");
   config.epsilon = to_double(object.Get("epsilon"), "epsilon");
@@ -135,6 +136,20 @@ training::LearningRates to_learning_rates(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "learningRates");
   return {to_double(object.Get("bilstm"), "bilstm"), to_double(object.Get("classifier"), "classifier"),
           to_double(object.Get("crf"), "crf")};
+}
+
+training::PretrainingBatch to_pretraining_batch(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "batch");
+  auto wide = [&](const char* key) {
+    const std::vector<int32_t> values = to_int32_vector(object.Get(key), key);
+    return std::vector<int64_t>(values.begin(), values.end());
+  };
+  training::PretrainingBatch batch;
+  batch.tokens = {wide("ids"), wide("types"), wide("lengths")};
+  batch.masked_rows = wide("maskedRows");
+  batch.masked_ids = wide("maskedIds");
+  batch.order_labels = wide("orderLabels");
+  return batch;
 }
 
 encoder::PackedUnits to_batch(const Napi::Object& value) {

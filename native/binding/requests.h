@@ -7,6 +7,7 @@
 #include "model/head.h"
 #include "model/tagging.h"
 #include "training/optimizer.h"
+#include "training/pretraining.h"
 #include "training/train_step.h"
 
 namespace albert_ner::binding {
@@ -16,6 +17,7 @@ model::HeadConfig to_head_config(const Napi::Value& value);
 model::TensorFile to_tensor_file(const Napi::Value& value);
 training::OptimizerConfig to_optimizer_config(const Napi::Value& value);
 training::LearningRates to_learning_rates(const Napi::Value& value);
+training::PretrainingBatch to_pretraining_batch(const Napi::Value& value);
 encoder::PackedUnits to_batch(const Napi::Object& value);
 /// `keep` and `sequenceOffsets` of a request over windows of these lengths.
 model::WindowPlan to_window_plan(const Napi::Object& value, std::vector<int64_t> lengths);

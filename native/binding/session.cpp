@@ -3,81 +3,13 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
-#include <variant>
-
 #include "binding/args.h"
-#include "binding/promise_task.h"
 #include "binding/requests.h"
-#include "binding/wrapped.h"
+#include "binding/session_methods.h"
 #include "runtime/device.h"
 
 namespace albert_ner::binding {
 namespace {
-
-using Nothing = std::monostate;
-
-Napi::Value from_nothing(Napi::Env env, Nothing&) {
-  return env.Undefined();
-}
-
-/// Everything a method body needs of its call.
-struct Call {
-  const Napi::CallbackInfo& info;
-  Napi::Object self;
-  SessionHandle& session;
-
-  /// The cancel token at argument `index`, if any, with the environment's own.
-  runtime::Cancellation cancellation(size_t index) const {
-    runtime::Cancellation cancellation{nullptr, session.environment.teardown()};
-    if (!info[index].IsUndefined())
-      cancellation.caller = unwrap<CancelTokenHandle>(info[index], "cancel").token;
-    return cancellation;
-  }
-
-  /// Queues `run(state)` on the session's thread; a queued call whose token was cancelled never runs.
-  template <typename Result, typename Run>
-  Napi::Value queue(Run run, typename PromiseTask<Result>::Convert convert,
-                    runtime::Cancellation cancelled = {}) const {
-    auto guarded = [state = session.state, run = std::move(run), cancelled]() -> Result {
-      cancelled.poll();
-      return run(*state);
-    };
-    return PromiseTask<Result>::start(*session.executor, self, guarded, std::move(convert));
-  }
-};
-
-/// An asynchronous method: whatever goes wrong, the promise rejects and nothing is thrown.
-template <Napi::Value (*body)(const Call&)>
-Napi::Value async_method(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  try {
-    SessionHandle& session = unwrap<SessionHandle>(info.This(), "this");
-    if (session.disposed) throw Error(ErrorCode::kDisposed, "The session was disposed of");
-    return body({info, info.This().As<Napi::Object>(), session});
-  } catch (...) {
-    const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(to_js_error(env, std::current_exception()).Value());
-    return deferred.Promise();
-  }
-}
-
-template <typename T>
-T& loaded(std::optional<T>& part, const char* name, const char* makers) {
-  if (!part)
-    throw_invalid("session", std::string(makers) + " before this call",
-                  std::string("none (no ") + name + ")");
-  return *part;
-}
-
-encoder::Albert& encoder_of(SessionState& state) {
-  return loaded(state.encoder, "encoder", "loadEncoder or initEncoder");
-}
-model::Head& head_of(SessionState& state) {
-  return loaded(state.head, "head", "loadHead or initHead");
-}
-training::Optimizer& optimizer_of(SessionState& state) {
-  return loaded(state.optimizer, "optimizer", "initOptimizer");
-}
 
 /// A new head; the optimizer of the one before would update tensors nobody uses.
 void set_head(SessionState& state, model::Head head) {
@@ -140,13 +72,14 @@ Napi::Value load_head(const Call& call) {
 Napi::Value export_tensors(const Call& call) {
   using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
   const std::string part = to_string(call.info[0], "part");
-  check_argument(part == "encoder" || part == "head" || part == "optimizer", "part",
-                 "encoder, head or optimizer", part);
+  const bool known = part == "encoder" || part == "head" || part == "pretraining" || part == "optimizer";
+  check_argument(known, "part", "encoder, head, pretraining or optimizer", part);
   return call.queue<Tensors>(
       [part](SessionState& state) {
-        Tensors tensors = part == "encoder" ? encoder_of(state).weights()
-                          : part == "head"  ? head_of(state).parameters()
-                                            : optimizer_of(state).state();
+        Tensors tensors = part == "encoder"       ? encoder_of(state).weights()
+                          : part == "head"        ? head_of(state).parameters()
+                          : part == "pretraining" ? pretraining_heads_of(state)
+                                                  : optimizer_of(state).state();
         // Copies: the thread goes on changing the originals before JavaScript has read them.
         for (auto& entry : tensors) entry.second = entry.second.detach().cpu().clone().contiguous();
         return tensors;
@@ -219,11 +152,18 @@ Napi::Value close_feature_store(const Call& call) {
       from_nothing);
 }
 
+training::NamedParameters parameters_of(SessionState& state, const std::string& part) {
+  if (part == "head") return head_of(state).parameters();
+  return training::pretraining_parameters(encoder_of(state), pretraining_heads_of(state));
+}
+
 Napi::Value init_optimizer(const Call& call) {
-  const training::OptimizerConfig config = to_optimizer_config(call.info[0]);
+  const std::string part = to_string(call.info[0], "part");
+  check_argument(part == "head" || part == "pretraining", "part", "head or pretraining", part);
+  const training::OptimizerConfig config = to_optimizer_config(call.info[1]);
   return call.queue<Nothing>(
-      [config](SessionState& state) {
-        state.optimizer.emplace(config, head_of(state).parameters());
+      [part, config](SessionState& state) {
+        state.optimizer.emplace(config, parameters_of(state, part));
         return Nothing();
       },
       from_nothing);
@@ -321,7 +261,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
     self->SuppressDestruct();
     session.executor->request_stop([state = session.state, deferred, self, &environment]() {
-      *state = SessionState{state->device, {}, {}, {}};
+      *state = SessionState{state->device, {}, {}, {}, {}};
       environment.on_js_thread([deferred, self, &environment](Napi::Env js) {
         const Napi::HandleScope scope(js);
         environment.remove_pending(js);
@@ -382,13 +322,6 @@ Napi::Value feature_store_count(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(((*shared).*count).load()));
 }
 
-using Method = Napi::Value (*)(const Napi::CallbackInfo&);
-
-void set_method(Napi::Object prototype, const char* name, Method method) {
-  prototype.DefineProperty(Napi::PropertyDescriptor::Value(
-      name, Napi::Function::New(prototype.Env(), method, name), napi_default_method));
-}
-
 /// A class whose instances are wrapped by `constructor`, with plain functions as methods.
 Napi::Function define_class(Napi::Env env, const char* name, napi_callback constructor) {
   napi_value result = nullptr;
@@ -441,6 +374,7 @@ void register_session(Napi::Env env, Napi::Object exports) {
   set_method(prototype, "tag", async_method<tag>);
   set_method(prototype, "tagFeatures", async_method<tag_features>);
   set_method(prototype, "dispose", dispose);
+  register_pretraining(prototype);
   exports.Set("Session", session);
 
   const Napi::Function token = define_class(env, "CancelToken", raw_constructor<construct_cancel_token>);

@@ -13,6 +13,7 @@
 #include "model/head.h"
 #include "runtime/executor.h"
 #include "training/optimizer.h"
+#include "training/pretraining.h"
 
 namespace albert_ner::binding {
 
@@ -21,6 +22,7 @@ struct SessionState {
   at::Device device = at::kCPU;
   std::optional<encoder::Albert> encoder;
   std::optional<model::Head> head;
+  std::optional<encoder::NamedTensors> pretraining_heads;
   std::optional<training::Optimizer> optimizer;
 };
 

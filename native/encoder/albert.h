@@ -44,6 +44,13 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 /// Names and shapes an encoder of this config needs, in a fixed order.
 std::vector<std::pair<std::string, std::vector<int64_t>>> weight_shapes(const AlbertConfig& config);
 
+/// Weights of these names and shapes drawn from N(0, 0.02); biases 0, scales of layer norms 1. Equal for
+/// equal seeds.
+NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes,
+                            uint64_t seed, at::Device device);
+
+at::Tensor activate(const at::Tensor& rows, Activation activation);
+
 /// Packed units on the host. N = ids.size(), offsets [B+1].
 struct PackedUnits {
   std::vector<int32_t> ids;
@@ -52,17 +59,27 @@ struct PackedUnits {
   int64_t sequence_count() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
 
+/// Rows as the embedding layer takes them, special tokens included: sequences one after the other, those of
+/// equal length side by side where that costs nothing, since attention runs once per stretch of equal
+/// lengths.
+struct TokenPack {
+  std::vector<int64_t> ids;      // [M]
+  std::vector<int64_t> types;    // [M], or empty when all are of type 0
+  std::vector<int64_t> lengths;  // [B], sum M
+};
+
 class Albert {
  public:
   /// `weights` in the order of weight_shapes, on one device.
   Albert(AlbertConfig config, NamedTensors weights);
 
-  /// Weights drawn from N(0, 0.02), biases 0, layer norms 1 and 0; equal for equal seeds.
   static Albert random(const AlbertConfig& config, uint64_t seed, at::Device device);
 
   const AlbertConfig& config() const { return config_; }
   const NamedTensors& weights() const { return weights_; }
   at::Device device() const;
+  /// [V, E]
+  const at::Tensor& word_embeddings() const { return weight("embeddings.word_embeddings.weight"); }
 
   /// Hidden states of the second-to-last layer (the embeddings' when there is one layer only), packed,
   /// without the rows of [CLS] and [SEP]. The last layer and the pooler are never computed, nor any padding.
@@ -74,11 +91,17 @@ class Albert {
   /// the vocabulary and a sequence longer than max_units.
   at::Tensor encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const;
 
+  /// Hidden states after the first `layers` layers, [M, D] float32 on the encoder's device; differentiable in
+  /// the weights. Throws kInvalidArgument for ids and types outside their tables and lengths beyond the
+  /// positions.
+  at::Tensor hidden_states(const TokenPack& pack, int64_t layers) const;
+
  private:
   const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }
   at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
   at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;
-  at::Tensor embed(const at::Tensor& ids, const at::Tensor& positions) const;
+  at::Tensor embed(const TokenPack& pack) const;
+  void check(const TokenPack& pack) const;
   at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
                     const std::string& layer) const;
   at::Tensor feed_forward(const at::Tensor& rows, const std::string& layer) const;

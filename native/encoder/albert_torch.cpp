@@ -13,6 +13,7 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/split_with_sizes.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -80,18 +81,33 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> weight_shapes(const Al
   return shapes;
 }
 
+at::Tensor activate(const at::Tensor& rows, Activation activation) {
+  switch (activation) {
+    case Activation::kGeluErf:
+      return at::gelu(rows);
+    case Activation::kGeluTanh:
+      return at::gelu(rows, "tanh");
+    case Activation::kRelu:
+      return at::relu(rows);
+    case Activation::kSilu:
+      return at::silu(rows);
+  }
+  throw_invalid("activation", "a known activation", std::to_string(static_cast<int>(activation)));
+}
+
 Albert::Albert(AlbertConfig config, NamedTensors weights) : config_(config), weights_(std::move(weights)) {
   by_name_.insert(weights_.begin(), weights_.end());
 }
 
-Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device device) {
+NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes,
+                            uint64_t seed, at::Device device) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   NamedTensors weights;
-  for (const auto& [name, shape] : weight_shapes(config)) {
+  for (const auto& [name, shape] : shapes) {
     const bool norm =
         name.find("LayerNorm") != std::string::npos || name.find("layer_norm") != std::string::npos;
     at::Tensor tensor;
-    if (ends_with(name, ".bias")) {
+    if (ends_with(name, "bias")) {
       tensor = at::zeros(shape);
     } else if (norm) {
       tensor = at::ones(shape);
@@ -100,7 +116,11 @@ Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device devi
     }
     weights.emplace_back(name, tensor.to(device));
   }
-  return Albert(config, std::move(weights));
+  return weights;
+}
+
+Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device device) {
+  return Albert(config, random_weights(weight_shapes(config), seed, device));
 }
 
 at::Device Albert::device() const {
@@ -116,15 +136,23 @@ at::Tensor Albert::layer_norm(const at::Tensor& rows, const std::string& name) c
   return at::layer_norm(rows, scale.sizes(), scale, weight(name + ".bias"), config_.layer_norm_eps);
 }
 
-at::Tensor Albert::embed(const at::Tensor& ids, const at::Tensor& positions) const {
-  at::Tensor words = at::embedding(weight("embeddings.word_embeddings.weight"), ids);  // [M, E]
-  const at::Tensor places = at::embedding(weight("embeddings.position_embeddings.weight"), positions);
-  const at::Tensor type = weight("embeddings.token_type_embeddings.weight").select(0, 0);
+at::Tensor Albert::embed(const TokenPack& pack) const {
+  std::vector<int64_t> positions;  // [M]
+  for (int64_t length : pack.lengths) {
+    for (int64_t position = 0; position < length; ++position) positions.push_back(position);
+  }
+  at::Tensor words =
+      at::embedding(weight("embeddings.word_embeddings.weight"), to_device(pack.ids, device()));  // [M, E]
+  const at::Tensor places =
+      at::embedding(weight("embeddings.position_embeddings.weight"), to_device(positions, device()));
+  const at::Tensor& type_table = weight("embeddings.token_type_embeddings.weight");
+  const at::Tensor types = pack.types.empty() ? type_table.select(0, 0)
+                                              : at::embedding(type_table, to_device(pack.types, device()));
   if (config_.layout == Layout::kBright) {
     words = at::linear(words, weight("embeddings.word_embeddings_2.weight"));  // [M, D]
-    return layer_norm(words + type + places, "embeddings.LayerNorm");
+    return layer_norm(words + types + places, "embeddings.LayerNorm");
   }
-  return linear(layer_norm(words + type + places, "embeddings.LayerNorm"),
+  return linear(layer_norm(words + types + places, "embeddings.LayerNorm"),
                 "encoder.embedding_hidden_mapping_in");
 }
 
@@ -135,43 +163,74 @@ at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& le
   const at::Tensor query = linear(rows, layer + "attention.query");  // [M, D]
   const at::Tensor key = linear(rows, layer + "attention.key");
   const at::Tensor value = linear(rows, layer + "attention.value");
-  std::vector<at::Tensor> parts;
-  int64_t row = 0;
+  // One piece per stretch of equal lengths. Splitting, not slicing: the gradient of a split is one copy.
+  std::vector<int64_t> counts;
+  std::vector<int64_t> piece_rows;
   for (size_t first = 0; first < lengths.size();) {
-    const int64_t T = lengths[first];
     size_t last = first;
-    while (last < lengths.size() && lengths[last] == T) ++last;
-    const int64_t count = static_cast<int64_t>(last - first);
-    auto split = [&](const at::Tensor& all) {
-      return all.narrow(0, row, count * T)
-          .view({count, T, heads, width})
-          .transpose(1, 2);  // [n, heads, T, width]
-    };
-    const at::Tensor mixed = at::scaled_dot_product_attention(split(query), split(key), split(value));
-    parts.push_back(mixed.transpose(1, 2).reshape({count * T, config_.hidden_size}));
-    row += count * T;
+    while (last < lengths.size() && lengths[last] == lengths[first]) ++last;
+    counts.push_back(static_cast<int64_t>(last - first));
+    piece_rows.push_back(counts.back() * lengths[first]);
     first = last;
   }
-  return linear(parts.size() == 1 ? parts.front() : at::cat(parts), layer + "attention.dense");
+  const std::vector<at::Tensor> queries = query.split_with_sizes(piece_rows);
+  const std::vector<at::Tensor> keys = key.split_with_sizes(piece_rows);
+  const std::vector<at::Tensor> values = value.split_with_sizes(piece_rows);
+  std::vector<at::Tensor> pieces;
+  for (size_t k = 0; k < counts.size(); ++k) {
+    const int64_t T = piece_rows[k] / counts[k];
+    auto by_head = [&](const at::Tensor& rows_of_piece) {
+      return rows_of_piece.view({counts[k], T, heads, width}).transpose(1, 2);  // [n, heads, T, width]
+    };
+    const at::Tensor mixed =
+        at::scaled_dot_product_attention(by_head(queries[k]), by_head(keys[k]), by_head(values[k]));
+    pieces.push_back(mixed.transpose(1, 2).reshape({piece_rows[k], config_.hidden_size}));
+  }
+  return linear(pieces.size() == 1 ? pieces.front() : at::cat(pieces), layer + "attention.dense");
 }
 
 at::Tensor Albert::feed_forward(const at::Tensor& rows, const std::string& layer) const {
-  at::Tensor inner = linear(rows, layer + "ffn");  // [M, I]
-  switch (config_.activation) {
-    case Activation::kGeluErf:
-      inner = at::gelu(inner);
-      break;
-    case Activation::kGeluTanh:
-      inner = at::gelu(inner, "tanh");
-      break;
-    case Activation::kRelu:
-      inner = at::relu(inner);
-      break;
-    case Activation::kSilu:
-      inner = at::silu(inner);
-      break;
-  }
+  const at::Tensor inner = activate(linear(rows, layer + "ffn"), config_.activation);  // [M, I]
   return linear(inner, layer + "ffn_output");
+}
+
+void Albert::check(const TokenPack& pack) const {
+  int64_t rows = 0;
+  for (int64_t length : pack.lengths) {
+    check_argument(length >= 1 && length <= config_.max_position, "lengths",
+                   "sequences no longer than the encoder's positions", length);
+    rows += length;
+  }
+  check_argument(static_cast<int64_t>(pack.ids.size()) == rows, "ids", "one id for every row",
+                 pack.ids.size());
+  check_argument(pack.types.empty() || pack.types.size() == pack.ids.size(), "types",
+                 "one type for every row", pack.types.size());
+  for (int64_t id : pack.ids) {
+    if (id >= 0 && id < config_.vocab_size) continue;
+    throw_invalid("ids", "ids in [0, " + std::to_string(config_.vocab_size) + ")", std::to_string(id));
+  }
+  for (int64_t type : pack.types) {
+    if (type >= 0 && type < config_.type_vocab_size) continue;
+    throw_invalid("types", "types in [0, " + std::to_string(config_.type_vocab_size) + ")",
+                  std::to_string(type));
+  }
+}
+
+at::Tensor Albert::hidden_states(const TokenPack& pack, int64_t layers) const {
+  check(pack);
+  if (pack.ids.empty()) return at::zeros({0, config_.hidden_size}, weights_.front().second.options());
+  at::Tensor rows = embed(pack);  // [M, D]
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const std::string name = layer_prefix(layer * config_.group_count / config_.layer_count);
+    if (config_.layer_norm_placement == LayerNormPlacement::kPost) {
+      rows = layer_norm(rows + attend(rows, pack.lengths, name), name + "attention.LayerNorm");
+      rows = layer_norm(rows + feed_forward(rows, name), name + "full_layer_layer_norm");
+    } else {
+      rows = rows + attend(layer_norm(rows, name + "attention.LayerNorm"), pack.lengths, name);
+      rows = rows + feed_forward(layer_norm(rows, name + "full_layer_layer_norm"), name);
+    }
+  }
+  return rows;
 }
 
 at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const {
@@ -189,41 +248,25 @@ at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& 
   for (size_t place = 0; place < sequences.size(); ++place)
     first_row[place + 1] = first_row[place] + length(place);
 
-  std::vector<int64_t> ids;                         // [M], with [CLS] and [SEP]
-  std::vector<int64_t> positions;                   // [M]
-  std::vector<int64_t> lengths;                     // of the non-empty sequences, special tokens included
+  TokenPack pack;
   std::vector<int64_t> pack_row(first_row.back());  // row of the pack for each row of the result
   for (int64_t place : order) {
     const int64_t count = length(place);
     if (count == 0) break;
-    check_argument(count <= config_.max_units(), "offsets",
-                   "sequences of at most " + std::to_string(config_.max_units()) + " units", count);
+    if (count > config_.max_units()) {
+      throw_invalid("offsets", "sequences of at most " + std::to_string(config_.max_units()) + " units",
+                    std::to_string(count));
+    }
     const int32_t* unit = units.ids.data() + units.offsets[sequences[place]];
-    ids.push_back(config_.cls_id);
+    pack.ids.push_back(config_.cls_id);
     for (int64_t k = 0; k < count; ++k) {
-      check_argument(unit[k] >= 0 && unit[k] < config_.vocab_size, "ids",
-                     "ids in [0, " + std::to_string(config_.vocab_size) + ")", unit[k]);
-      pack_row[first_row[place] + k] = static_cast<int64_t>(ids.size());
-      ids.push_back(unit[k]);
+      pack_row[first_row[place] + k] = static_cast<int64_t>(pack.ids.size());
+      pack.ids.push_back(unit[k]);
     }
-    ids.push_back(config_.sep_id);
-    for (int64_t position = 0; position < count + 2; ++position) positions.push_back(position);
-    lengths.push_back(count + 2);
+    pack.ids.push_back(config_.sep_id);
+    pack.lengths.push_back(count + 2);
   }
-  if (ids.empty()) return at::zeros({0, config_.hidden_size}, weights_.front().second.options());
-
-  at::Tensor rows = embed(to_device(ids, device()), to_device(positions, device()));  // [M, D]
-  for (int64_t layer = 0; layer + 1 < config_.layer_count; ++layer) {
-    const std::string name = layer_prefix(layer * config_.group_count / config_.layer_count);
-    if (config_.layer_norm_placement == LayerNormPlacement::kPost) {
-      rows = layer_norm(rows + attend(rows, lengths, name), name + "attention.LayerNorm");
-      rows = layer_norm(rows + feed_forward(rows, name), name + "full_layer_layer_norm");
-    } else {
-      rows = rows + attend(layer_norm(rows, name + "attention.LayerNorm"), lengths, name);
-      rows = rows + feed_forward(layer_norm(rows, name + "full_layer_layer_norm"), name);
-    }
-  }
-  return rows.index_select(0, to_device(pack_row, device()));
+  return hidden_states(pack, config_.layer_count - 1).index_select(0, to_device(pack_row, device()));
 }
 
 }  // namespace albert_ner::encoder

@@ -18,13 +18,13 @@ bool starts_with(const std::string& text, const std::string& prefix) {
   return text.rfind(prefix, 0) == 0;
 }
 
-double rate_of(const std::string& name, const LearningRates& rates) {
-  if (starts_with(name, "bilstm.")) return rates.bilstm;
-  return starts_with(name, "classifier.") ? rates.classifier : rates.crf;
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }
 
 bool decays(const std::string& name) {
-  return !starts_with(name, "crf.") && name.find("bias") == std::string::npos;
+  return !starts_with(name, "crf.") && !contains(name, "bias") && !contains(name, "LayerNorm") &&
+         !contains(name, "layer_norm");
 }
 
 /// Square root of the sum of all squares, in float64.
@@ -47,7 +47,7 @@ Optimizer::Optimizer(OptimizerConfig config, NamedParameters parameters)
   }
 }
 
-double Optimizer::step(const std::vector<at::Tensor>& gradients, const LearningRates& rates) {
+double Optimizer::step(const std::vector<at::Tensor>& gradients, const RateOf& rate_of) {
   at::NoGradGuard no_grad;
   const double norm = global_norm(gradients);
   if (!std::isfinite(norm)) {
@@ -58,20 +58,44 @@ double Optimizer::step(const std::vector<at::Tensor>& gradients, const LearningR
     const auto& [name, parameter] = parameters_[k];
     const at::Tensor gradient = scale == 1 ? gradients[k] : gradients[k] * scale;
     const double decay = decays(name) ? config_.weight_decay : 0;
-    // The fused step counts up its own step tensor; every parameter gets a copy of the common count.
-    at::Tensor count = step_.squeeze(0) + 1;
+    const double rate = rate_of(name);
+    // The fused step reads its own count; every parameter gets a copy of the common one.
+    at::Tensor count = (step_.squeeze(0) + 1).to(parameter.device());
     const at::TensorList weights(parameter);
     const at::TensorList gradients_of(gradient);
-    if (config_.kind == OptimizerKind::kAdam) {
-      at::_fused_adam_(weights, gradients_of, exp_avg_[k], exp_avg_sq_[k], {}, count, rate_of(name, rates),
-                       config_.beta1, config_.beta2, decay, config_.epsilon, false, false);
-    } else {
-      at::_fused_adamw_(weights, gradients_of, exp_avg_[k], exp_avg_sq_[k], {}, count, rate_of(name, rates),
-                        config_.beta1, config_.beta2, decay, config_.epsilon, false, false);
+    switch (config_.kind) {
+      case OptimizerKind::kAdam:
+        at::_fused_adam_(weights, gradients_of, exp_avg_[k], exp_avg_sq_[k], {}, count, rate, config_.beta1,
+                         config_.beta2, decay, config_.epsilon, false, false);
+        break;
+      case OptimizerKind::kAdamW:
+        at::_fused_adamw_(weights, gradients_of, exp_avg_[k], exp_avg_sq_[k], {}, count, rate, config_.beta1,
+                          config_.beta2, decay, config_.epsilon, false, false);
+        break;
+      case OptimizerKind::kLamb:
+        lamb(k, gradient, rate, decay);
+        break;
     }
   }
   step_ += 1;
   return norm;
+}
+
+void Optimizer::lamb(size_t index, const at::Tensor& gradient, double rate, double decay) {
+  const at::Tensor& parameter = parameters_[index].second;
+  at::Tensor& mean = exp_avg_[index];
+  at::Tensor& square = exp_avg_sq_[index];
+  mean.mul_(config_.beta1).add_(gradient, 1 - config_.beta1);
+  square.mul_(config_.beta2).addcmul_(gradient, gradient, 1 - config_.beta2);
+  const double count = step_.item<double>() + 1;
+  const double mean_bias = 1 - std::pow(config_.beta1, count);
+  const double square_bias = 1 - std::pow(config_.beta2, count);
+  at::Tensor update = (mean / mean_bias).div_((square / square_bias).sqrt_().add_(config_.epsilon));
+  if (decay != 0) update.add_(parameter, decay);
+  const double parameter_norm = parameter.norm().item<double>();
+  const double update_norm = update.norm().item<double>();
+  const double trust = parameter_norm > 0 && update_norm > 0 ? parameter_norm / update_norm : 1;
+  parameter.sub_(update, rate * trust);
 }
 
 NamedParameters Optimizer::state() const {

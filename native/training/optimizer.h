@@ -1,9 +1,10 @@
-// Adam and AdamW over a head's parameters, with one learning rate per group and clipping by the global norm.
-// The arithmetic is libtorch's fused step.
+// Adam, AdamW and LAMB over named parameters, with a learning rate per parameter and clipping by the global
+// norm. Adam's arithmetic is libtorch's fused step.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,24 +13,22 @@
 
 namespace albert_ner::training {
 
-enum class OptimizerKind { kAdam, kAdamW };
+enum class OptimizerKind { kAdam, kAdamW, kLamb };
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::kAdamW;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  /// Not applied to biases nor to the CRF. Adam adds it to the gradient, AdamW shrinks the weight.
+  /// Not applied to biases, layer norms nor the CRF. Adam adds it to the gradient, AdamW and LAMB to the
+  /// update.
   double weight_decay = 0;
   /// Largest Euclidean norm of all gradients together; 0 disables clipping.
   double clip_norm = 0;
 };
 
-struct LearningRates {
-  double bilstm = 0;
-  double classifier = 0;
-  double crf = 0;
-};
+/// Learning rate of the parameter of this name.
+using RateOf = std::function<double(const std::string& name)>;
 
 using NamedParameters = std::vector<std::pair<std::string, at::Tensor>>;
 
@@ -38,9 +37,11 @@ class Optimizer {
   /// The parameters are updated in place and must outlive the optimizer's use.
   Optimizer(OptimizerConfig config, NamedParameters parameters);
 
+  const NamedParameters& parameters() const { return parameters_; }
+
   /// One step with gradients in the order of the parameters. Returns their norm before clipping. Throws
   /// kInvalidArgument, changing nothing, when the norm isn't finite.
-  double step(const std::vector<at::Tensor>& gradients, const LearningRates& rates);
+  double step(const std::vector<at::Tensor>& gradients, const RateOf& rate_of);
 
   /// "exp_avg.<name>", "exp_avg_sq.<name>" and "step" [1]: all a continued run needs to continue to the same
   /// bits.
@@ -48,11 +49,14 @@ class Optimizer {
   void load(const model::TensorFile& file);
 
  private:
+  /// LAMB (You et al. 2020, algorithm 2): Adam's update, scaled so that its norm is the parameter's.
+  void lamb(size_t index, const at::Tensor& gradient, double rate, double decay);
+
   OptimizerConfig config_;
   NamedParameters parameters_;
   std::vector<at::Tensor> exp_avg_;
   std::vector<at::Tensor> exp_avg_sq_;
-  at::Tensor step_;  // [1] float32, exact up to 2^24 steps
+  at::Tensor step_;  // [1] float32 on the CPU, exact up to 2^24 steps
 };
 
 }  // namespace albert_ner::training

@@ -2,12 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "features/feature_store.h"
 #include "model/head.h"
 #include "training/optimizer.h"
 
 namespace albert_ner::training {
+
+struct LearningRates {
+  double bilstm = 0;
+  double classifier = 0;
+  double crf = 0;
+
+  double of(const std::string& parameter) const;
+};
 
 struct StepResult {
   double loss;           // negative log-likelihood in nats, mean per unit

@@ -236,7 +236,7 @@ async function trainable(t: ExecutionContext, seed = 5) {
     weightDecay: 0.01,
     clipNorm: 1,
   } as const;
-  await session.initOptimizer(optimizer);
+  await session.initOptimizer('head', optimizer);
   const tags = Int32Array.from([1, 2, 0, 3, 4, 4, 0, 0, 1, 0, 3, 3, 4, 0, 1, 2]);
   const step = (number: number) =>
     session.trainStep({
@@ -271,7 +271,7 @@ test('exported weights and optimizer continue to the same bits', async (t) => {
   const [head, optimizer] = [await save('head'), await save('optimizer')];
   const other = await trainable(t, 77);
   await other.session.loadHead(HEAD, head);
-  await other.session.initOptimizer(other.optimizer);
+  await other.session.initOptimizer('head', other.optimizer);
   await other.session.loadOptimizer(optimizer);
   for (let k = 5; k < 9; k += 1) {
     t.deepEqual(await one.step(k), await other.step(k));
@@ -375,7 +375,7 @@ test('every method rejects in the wrong state and after dispose, and never throw
     () => session.exportTensors('head'),
     () => session.exportTensors('optimizer'),
     () =>
-      session.initOptimizer({
+      session.initOptimizer('head', {
         kind: 'adam',
         beta1: 0.9,
         beta2: 0.9,

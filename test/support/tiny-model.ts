@@ -7,7 +7,8 @@ import { loadConfig } from '../../lib/config/load-config.js';
 import type { Config } from '../../lib/config/schema.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
-import { buildVocab } from '../../lib/text/build-vocab.js';
+import { type BuildVocabOptions, VocabBuilder } from '../../lib/text/build-vocab.js';
+import type { Vocab } from '../../lib/text/vocab.js';
 import { initEncoder } from '../../lib/training/init-encoder.js';
 import { type TrainOptions, type TrainResult, train } from '../../lib/training/trainer.js';
 
@@ -76,4 +77,10 @@ export async function trainTinyModel(
   const config = options.config ?? (await tinyConfig());
   const result = await train({ ...files, output: join(folder, 'model'), ...options, config });
   return { ...result, files };
+}
+
+export function buildVocab(texts: Iterable<string>, options?: BuildVocabOptions): Vocab {
+  const builder = new VocabBuilder();
+  for (const text of texts) builder.add(text);
+  return builder.build(options);
 }

@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { AlbertNerError } from '../../lib/errors.js';
-import { buildVocab } from '../../lib/text/build-vocab.js';
 import { Vocab } from '../../lib/text/vocab.js';
 import { temporaryFolder } from '../support/paths.js';
+import { buildVocab } from '../support/tiny-model.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const SPECIAL = '[PAD]\n[UNK]\n[CLS]\n[SEP]\n';

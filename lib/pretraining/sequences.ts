@@ -1,0 +1,71 @@
+/**
+ * Documents cut into training sequences: two consecutive segments A and B with the special tokens around them, half of
+ * them swapped for the sentence-order task (Lan et al. 2020, section 3.1). A document is cut without gap or overlap at
+ * lengths that vary from epoch to epoch; most sequences have the full length, some are short.
+ */
+
+import { createRandom } from '../random.js';
+import type { TokenPart } from './token-store.js';
+
+/** [CLS] A [SEP] B [SEP] */
+const SPECIAL_UNITS = 3;
+/** Share of sequences with a random shorter length, as BERT has it. */
+const SHORT_SHARE = 0.1;
+/** What is shorter teaches little. */
+const MIN_UNITS = 8;
+
+/** A sequence to be: units [start, end) of a part; A is [start, split), B the rest, empty when split = end. */
+export interface PlannedSequence {
+  start: number;
+  split: number;
+  end: number;
+  /** Whether B comes before A. */
+  swapped: boolean;
+}
+
+export interface PlanOptions {
+  /** Units of a sequence, special tokens included. */
+  maxLength: number;
+  /** Equal seeds give equal plans. */
+  seed: number;
+  /** Whether a unit with this id ends a sentence: where A may end. */
+  endsSentence: (id: number) => boolean;
+}
+
+/** Every sequence of a part, shuffled. */
+export function planSequences(
+  part: TokenPart,
+  { maxLength, seed, endsSentence }: PlanOptions,
+): PlannedSequence[] {
+  const random = createRandom(seed);
+  const planned: PlannedSequence[] = [];
+  const full = maxLength - SPECIAL_UNITS;
+  for (let document = 0; document + 1 < part.offsets.length; document += 1) {
+    const end = part.offsets[document + 1];
+    for (let start = part.offsets[document]; end - start >= MIN_UNITS; ) {
+      const short = random.next() < SHORT_SHARE;
+      const length = short ? MIN_UNITS + random.int(full - MIN_UNITS + 1) : full;
+      const stop = Math.min(end, start + length);
+      const split = splitPoint(part.ids, start, stop, start + 1 + random.int(stop - start - 1), endsSentence);
+      planned.push({ start, split, end: stop, swapped: random.next() < 0.5 });
+      start = stop;
+    }
+  }
+  return random.shuffle(planned);
+}
+
+/** The sentence end nearest to `wish`, exclusive; `stop` when there is none inside: then there is no second segment. */
+function splitPoint(
+  ids: Uint16Array,
+  start: number,
+  stop: number,
+  wish: number,
+  endsSentence: (id: number) => boolean,
+): number {
+  for (let distance = 0; distance < stop - start; distance += 1) {
+    for (const split of [wish - distance, wish + distance]) {
+      if (split > start && split < stop && endsSentence(ids[split - 1])) return split;
+    }
+  }
+  return stop;
+}
