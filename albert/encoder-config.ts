@@ -22,6 +22,8 @@ export interface EncoderConfig {
   activation: 'gelu_erf' | 'gelu_tanh' | 'relu' | 'silu';
   layerNormPlacement: 'post' | 'pre';
   layerNormEps: number;
+  /** Standard deviation of random weights. */
+  initializerRange: number;
   maxPosition: number;
   typeVocabSize: number;
 }
@@ -96,6 +98,9 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const layerNormEps = Number(values.layer_norm_eps ?? 1e-12);
   if (!(layerNormEps > 0 && layerNormEps < 1))
     throw fail('layer_norm_eps', 'a small positive number', layerNormEps);
+  const initializerRange = Number(values.initializer_range ?? 0.02);
+  if (!(initializerRange > 0 && initializerRange <= 1))
+    throw fail('initializer_range', 'a number in (0, 1]', values.initializer_range);
   const config: EncoderConfig = {
     layout: own.layout ?? 'google',
     vocabSize: size('vocab_size'),
@@ -108,6 +113,7 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
     activation,
     layerNormPlacement: own.layerNormPlacement ?? 'post',
     layerNormEps,
+    initializerRange,
     maxPosition: size('max_position_embeddings'),
     typeVocabSize: size('type_vocab_size'),
   };
@@ -162,7 +168,7 @@ export function toHuggingFaceConfig(config: EncoderConfig): Record<string, unkno
     attention_probs_dropout_prob: 0,
     max_position_embeddings: config.maxPosition,
     type_vocab_size: config.typeVocabSize,
-    initializer_range: 0.02,
+    initializer_range: config.initializerRange,
     layer_norm_eps: config.layerNormEps,
     pad_token_id: 0,
     ...(plain

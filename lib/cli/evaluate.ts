@@ -1,13 +1,14 @@
 /** `albert-ner evaluate`: a model's strict entity scores on a corpus. */
 
 import type { Command } from 'commander';
+import type { CorpusFormat } from '../data/detect.js';
 import { addCommonOptions, type GlobalOptions } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface EvaluateCommandOptions extends GlobalOptions {
   model?: string;
   data: string;
-  format?: 'auto' | 'pair' | 'conll';
+  format?: 'auto' | CorpusFormat;
   labels?: string[];
 }
 
@@ -21,7 +22,7 @@ export function register(program: Command): void {
     )
     .option('--model <dir>', 'model directory (default: the model that ships with the package)')
     .requiredOption('--data <path>', 'corpus')
-    .option('--format <name>', 'corpus format: auto, pair, conll', 'auto')
+    .option('--format <name>', 'corpus format: auto, pair, conll, inline', 'auto')
     .option('--labels <list>', 'score only these labels, separated by commas', (value: string) =>
       value.split(',').map((label) => label.trim()),
     );

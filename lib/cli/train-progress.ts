@@ -10,11 +10,14 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
     task = null;
   };
   const draw: { [T in TrainingEvent['type']]: (event: Extract<TrainingEvent, { type: T }>) => void } = {
-    data: ({ trainSentences, trainSequences, devSentences, labels }) =>
-      sink.message(
-        `train: ${trainSentences} sentences in ${trainSequences} sequences, dev: ${devSentences} sentences, ` +
-          `labels: ${labels.join(' ')}`,
-      ),
+    data: ({ corpora, overlap, sequences, labels }) => {
+      for (const { name, train, dev } of corpora) {
+        sink.message(`${name}: ${train} sentences to train on, ${dev} dev`);
+      }
+      if (overlap > 0)
+        sink.message(`left out ${overlap} training sentences that stand in the dev part of another corpus`);
+      sink.message(`${sequences} sequences an epoch, labels: ${labels.join(' ')}`);
+    },
     resume: ({ epoch, step }) => sink.message(`resumed after ${epoch} epochs and ${step} steps`),
     extract: ({ done, total }) => {
       task ??= sink.start({ name: 'features', total, unit: 'sequences' });
@@ -28,11 +31,11 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
     },
     epoch: ({ epoch, loss, seconds }) =>
       sink.message(`epoch ${epoch}: loss ${loss.toFixed(4)} nats per character, ${seconds.toFixed(1)} s`),
-    evaluation: ({ report, improved }) => {
+    evaluation: ({ corpus, report, improved }) => {
       const { precision, recall, f1 } = report.micro;
       const percent = (value: number) => (100 * value).toFixed(2);
       sink.message(
-        `  dev: precision ${percent(precision)} recall ${percent(recall)} F1 ${percent(f1)}${improved ? ' (best)' : ''}`,
+        `  ${corpus}: precision ${percent(precision)} recall ${percent(recall)} F1 ${percent(f1)}${improved ? ' (best)' : ''}`,
       );
     },
     stop: ({ reason }) => {

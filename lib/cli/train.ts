@@ -26,7 +26,7 @@ interface TrainCommandOptions extends GlobalOptions {
 export function register(program: Command): void {
   const command = program
     .command('train')
-    .summary('train a tagger on a frozen encoder')
+    .summary('train a tagger')
     .description(
       'Trains BiLSTM and CRF on the features of a frozen encoder and writes a model directory: the best model on ' +
         'dev, and the last checkpoint to resume from. Ctrl-C saves and exits with 130.',
@@ -36,7 +36,7 @@ export function register(program: Command): void {
     .option('--dev <path>', 'dev corpus; overrides train.dev')
     .option('--encoder <dir>', 'encoder folder; overrides encoder')
     .option('--out <dir>', 'model directory to write; overrides model_path')
-    .option('--format <name>', 'corpus format: auto, pair, conll; overrides train.format')
+    .option('--format <name>', 'corpus format: auto, pair, conll, inline; overrides train.format')
     .option('--resume', 'continue from the last checkpoint in the model directory')
     .option(
       '--stop-after <epochs>',
@@ -48,7 +48,7 @@ export function register(program: Command): void {
 }
 
 async function run(options: TrainCommandOptions, context: CommandContext): Promise<undefined> {
-  const { config, settings, inputs, output } = await readSettings(options);
+  const { config, settings, encoder, output } = await readSettings(options);
   const [
     { train, trainingFiles },
     { metricsWriter },
@@ -68,7 +68,7 @@ async function run(options: TrainCommandOptions, context: CommandContext): Promi
   const record = metricsWriter(files.metrics);
   const draw = trainingProgress(context.progress);
   const result = await train({
-    ...inputs,
+    encoder,
     config,
     output,
     resume: options.resume,
@@ -83,14 +83,17 @@ async function run(options: TrainCommandOptions, context: CommandContext): Promi
     context.stdout.write(`${JSON.stringify(result)}\n`);
     return undefined;
   }
-  if (result.report) context.stdout.write(`${formatReport(result.report)}\n`);
+  for (const [corpus, report] of Object.entries(result.reports)) {
+    const title = config.train.corpora.length > 1 ? `${corpus}\n` : '';
+    context.stdout.write(`${title}${formatReport(report)}\n`);
+  }
   context.stdout.write(`model: ${result.directory}\n`);
 }
 
 interface Settings {
   config: Config;
   settings: FileConfig;
-  inputs: { trainData: string; devData?: string; encoder: string };
+  encoder: string;
   output: string;
 }
 
@@ -99,15 +102,14 @@ async function readSettings(options: TrainCommandOptions): Promise<Settings> {
   const file = options.config ?? (existsSync(DEFAULT_CONFIG_FILE) ? DEFAULT_CONFIG_FILE : undefined);
   const set = commonSettings(options);
   if (options.format !== undefined) set.push(`train.format=${options.format}`);
+  if (options.train !== undefined) set.push(`train.data=${JSON.stringify(options.train)}`);
+  if (options.dev !== undefined) set.push(`train.dev=${JSON.stringify(options.dev)}`);
   const { config, settings } = await loadConfig({ file, set });
+  if (config.train.corpora.length === 0) required(null, '--train', 'train.data', 'a corpus');
   return {
     config,
     settings,
-    inputs: {
-      trainData: required(options.train ?? config.train.data, '--train', 'train.data', 'a corpus'),
-      devData: options.dev ?? config.train.dev ?? undefined,
-      encoder: required(options.encoder ?? config.encoder, '--encoder', 'encoder', 'an encoder folder'),
-    },
+    encoder: required(options.encoder ?? config.encoder, '--encoder', 'encoder', 'an encoder folder'),
     output: required(options.out ?? config.modelPath, '--out', 'model_path', 'a folder for the model'),
   };
 }

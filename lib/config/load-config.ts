@@ -61,7 +61,13 @@ async function readConfigFile(file: string): Promise<string> {
 }
 
 function resolvePaths(values: Record<string, unknown>, folder: string): void {
-  for (const path of PATHS) {
+  const corpora = (values.train as { corpora?: unknown } | undefined)?.corpora;
+  const indexes = Array.isArray(corpora) ? [...corpora.keys()].map(String) : [];
+  const inCorpora = indexes.flatMap((index) => [
+    ['train', 'corpora', index, 'data'],
+    ['train', 'corpora', index, 'dev'],
+  ]);
+  for (const path of [...PATHS, ...inCorpora]) {
     const parent = path
       .slice(0, -1)
       .reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], values);

@@ -5,7 +5,9 @@
  */
 
 import { z } from 'zod';
+import type { CorpusFormat } from '../data/detect.js';
 import { parseTag } from '../labels/scheme.js';
+import type { FeatureLayer } from '../model/native-config.js';
 
 const count = z.int().min(0);
 const positive = z.int().positive();
@@ -27,15 +29,33 @@ function toLabels(value: unknown): unknown {
 }
 
 const learningRates = z.strictObject({
+  encoder: rate.nullable().default(null),
   bilstm: rate.nullable().default(null),
   classifier: rate.nullable().default(null),
   crf: rate.nullable().default(null),
 });
 
+const format = z.enum(['auto', 'conll', 'pair', 'inline']);
+
+const corpus = z.strictObject({
+  name: z.string().regex(/^\S+$/).nullable().default(null),
+  data: path,
+  dev: path.nullable().default(null),
+  dev_every: z.int().min(2).nullable().default(null),
+  format: format.default('auto'),
+  labels: z.record(z.string(), z.string().regex(/^\S+$/).nullable()).default({}),
+  unannotated: z.array(z.string()).default([]),
+  repeat: positive.default(1),
+});
+
 const train = z.strictObject({
   data: path.nullable().default(null),
   dev: path.nullable().default(null),
-  format: z.enum(['auto', 'conll', 'pair']).default('auto'),
+  format: format.default('auto'),
+  corpora: z.array(corpus).default([]),
+  finetune: z.union([z.enum(['none', 'full']), z.string().regex(/^top-[1-9]\d?$/)]).default('none'),
+  encoder_dropout: z.number().min(0).lt(1).default(0.1),
+  word_dropout: z.number().min(0).lt(1).default(0),
   epochs: positive.default(10),
   optimizer: z.enum(['adamw', 'adam']).default('adamw'),
   learning_rate: rate.default(0.002),
@@ -75,6 +95,7 @@ export const configSchema = z.strictObject({
   max_length: z.int().min(3).default(128),
   window_margin: count.default(16),
   dropout: z.number().min(0).lt(1).default(0.5),
+  layer: z.union([z.literal(-2), z.literal(-1), z.literal('mix')]).default(-2),
   tags: z
     .preprocess(toLabels, z.array(z.string().regex(/^\S+$/)).min(1))
     .nullable()
@@ -89,6 +110,23 @@ export const configSchema = z.strictObject({
 
 /** Settings as the file has them, complete. */
 export type FileConfig = z.output<typeof configSchema>;
+
+/** A corpus to train on. */
+export interface CorpusConfig {
+  /** For reports; default from the path. */
+  name: string | null;
+  data: string;
+  dev: string | null;
+  /** Every n-th sentence of `data` is dev, when there is no `dev`. */
+  devEvery: number | null;
+  format: 'auto' | CorpusFormat;
+  /** Labels of the corpus to labels of the model; null drops one. */
+  labels: Record<string, string | null>;
+  /** Labels of the model that this corpus doesn't annotate: its O says nothing about them. */
+  unannotated: string[];
+  /** Times its sentences are used in an epoch. */
+  repeat: number;
+}
 
 /** Settings as the code uses them. */
 export interface Config {
@@ -107,6 +145,8 @@ export interface Config {
   /** Units of context on each side where a line must be cut. */
   windowMargin: number;
   dropout: number;
+  /** The encoder's layer the features come from. */
+  layer: FeatureLayer;
   /** Labels a corpus may use; null: those of the training corpus. */
   tags: string[] | null;
   scheme: 'BIO' | 'BIOES';
@@ -115,12 +155,16 @@ export interface Config {
   /** 0: as many as there are physical cores. */
   threads: number;
   train: {
-    data: string | null;
-    dev: string | null;
-    format: 'auto' | 'conll' | 'pair';
+    /** What to train on: `data` and `dev` of the file, or its `corpora`. */
+    corpora: CorpusConfig[];
+    /** Layers of the encoder that are trained, from the top; 0: frozen, Infinity: all and the embeddings. */
+    tunedLayers: number;
+    encoderDropout: number;
+    /** Probability of reading a unit as [UNK] in training. */
+    wordDropout: number;
     epochs: number;
     optimizer: 'adamw' | 'adam';
-    learningRates: { bilstm: number; classifier: number; crf: number };
+    learningRates: { encoder: number; bilstm: number; classifier: number; crf: number };
     weightDecay: number;
     /** 0: no clipping. */
     clipNorm: number;
@@ -156,6 +200,21 @@ export interface Config {
   };
 }
 
+/** Of the encoder's learning rate to that of the head: a pretrained encoder wants small steps. */
+const ENCODER_RATE = 0.1;
+
+function toCorpora(train: FileConfig['train']): CorpusConfig[] {
+  const { data, dev, format } = train;
+  const single = { name: null, dev_every: null, labels: {}, unannotated: [], repeat: 1 };
+  const corpora = data === null ? train.corpora : [{ ...single, data, dev, format }, ...train.corpora];
+  return corpora.map(({ dev_every: devEvery, ...corpus }) => ({ ...corpus, devEvery }));
+}
+
+function toTunedLayers(finetune: string): number {
+  if (finetune === 'none') return 0;
+  return finetune === 'full' ? Number.POSITIVE_INFINITY : Number(finetune.slice('top-'.length));
+}
+
 export function toConfig(file: FileConfig): Config {
   const { train: t, pretrain: p } = file;
   const base = t.learning_rate;
@@ -168,18 +227,21 @@ export function toConfig(file: FileConfig): Config {
     maxLength: file.max_length,
     windowMargin: file.window_margin,
     dropout: file.dropout,
+    layer: file.layer,
     tags: file.tags,
     scheme: file.scheme,
     seed: file.seed,
     device: file.device,
     threads: file.threads,
     train: {
-      data: t.data,
-      dev: t.dev,
-      format: t.format,
+      corpora: toCorpora(t),
+      tunedLayers: toTunedLayers(t.finetune),
+      encoderDropout: t.encoder_dropout,
+      wordDropout: t.word_dropout,
       epochs: t.epochs,
       optimizer: t.optimizer,
       learningRates: {
+        encoder: t.learning_rates.encoder ?? base * ENCODER_RATE,
         bilstm: t.learning_rates.bilstm ?? base,
         classifier: t.learning_rates.classifier ?? base,
         crf: t.learning_rates.crf ?? base,

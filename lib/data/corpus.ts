@@ -6,6 +6,7 @@ import type { Span } from '../labels/spans.js';
 import { closestName } from '../validate.js';
 import { type CorpusFormat, detectFormat } from './detect.js';
 import { readConll } from './read-conll.js';
+import { readInline } from './read-inline.js';
 import { readPair } from './read-pair.js';
 
 /** A sentence with its entities; spans are UTF-16 offsets into `text`. */
@@ -47,10 +48,13 @@ export interface ReadCorpusOptions {
   format?: CorpusFormat | 'auto';
   /** The labels a corpus may use; default any. */
   labels?: readonly string[];
+  /** New names of labels, applied first; null drops a label's entities. */
+  rename?: Readonly<Record<string, string | null>>;
 }
 
 const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSentence[]>>> = {
   conll: readConll,
+  inline: readInline,
   pair: readPair,
 };
 
@@ -62,7 +66,7 @@ const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSen
  * one, a label that isn't in `labels`.
  */
 export async function readCorpus(path: string, options: ReadCorpusOptions = {}): Promise<Corpus> {
-  const { format: wanted = 'auto', labels: allowed } = options;
+  const { format: wanted = 'auto', labels: allowed, rename = {} } = options;
   const format = wanted === 'auto' ? await detectFormat(path) : wanted;
   const tagged = await READERS[format](path);
   if (tagged.length === 0) {
@@ -77,7 +81,11 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
   const warnings: CorpusWarning[] = [];
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
-    const { spans, illegal } = decode(index);
+    const { spans: found, illegal } = decode(index);
+    const spans = found.flatMap((span) => {
+      const label = Object.hasOwn(rename, span.label) ? rename[span.label] : span.label;
+      return label === null ? [] : [{ ...span, label }];
+    });
     for (const { position, tag, reason } of illegal) {
       warnings.push({
         file: sentence.file,

@@ -1,11 +1,14 @@
 /** Which reader a corpus path wants, by what is there. */
 
-import { readdir, stat } from 'node:fs/promises';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlbertNerError } from '../errors.js';
 
-/** `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. */
-export type CorpusFormat = 'conll' | 'pair';
+/**
+ * `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. `inline`: running text
+ * with {{label:entity}}.
+ */
+export type CorpusFormat = 'conll' | 'pair' | 'inline';
 
 export const SOURCE_FILE = 'source.txt';
 export const TARGET_FILE = 'target.txt';
@@ -21,9 +24,20 @@ export async function detectFormat(path: string): Promise<CorpusFormat> {
       { details: { file: path } },
     );
   }
-  if (basename(path) !== SOURCE_FILE) return 'conll';
+  if (basename(path) !== SOURCE_FILE) return (await startsInline(path)) ? 'inline' : 'conll';
   const names = await readdir(dirname(path));
   return names.includes(TARGET_FILE) ? 'pair' : 'conll';
+}
+
+/** Whether an entity in double braces stands in the first kilobytes. */
+async function startsInline(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(1 << 14), 0, 1 << 14, 0);
+    return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(buffer.toString('utf8', 0, bytesRead));
+  } finally {
+    await file.close();
+  }
 }
 
 /** The two files of a pair, given their folder or its source.txt. */

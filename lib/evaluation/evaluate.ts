@@ -1,6 +1,6 @@
 /** Scores a tagger on a corpus: strict entities, whole sentences, corpus-level. */
 
-import type { Corpus } from '../data/corpus.js';
+import type { Corpus, LabelledSentence } from '../data/corpus.js';
 import { AlbertNerError } from '../errors.js';
 import type { Prediction } from '../model/packing.js';
 import type { Tagger } from '../model/tagger.js';
@@ -43,13 +43,22 @@ export async function evaluateCorpus(
       );
     }
   }
-  const texts = corpus.sentences.map((sentence) => sentence.text);
+  return evaluateSentences(tagger, corpus.sentences, { ...options, labels: options.labels ?? known });
+}
+
+/** The same on sentences, scoring `labels` or, without them, those of the model. */
+export async function evaluateSentences(
+  tagger: Tagger,
+  sentences: readonly LabelledSentence[],
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const texts = sentences.map((sentence) => sentence.text);
   const { predictions, units } = await tagger.tag(texts, {
     signal: options.signal,
     onProgress: options.onProgress,
   });
-  const scorer = new EntityScorer(options.labels ?? known);
-  corpus.sentences.forEach((sentence, index) => {
+  const scorer = new EntityScorer(options.labels ?? options.modelLabels);
+  sentences.forEach((sentence, index) => {
     scorer.add(sentence.spans, predictions[index].entities);
   });
   return { report: scorer.report(), tokens: units, predictions };

@@ -36,9 +36,9 @@ export async function loadModel(directory: string, options: LoadOptions = {}): P
   const { encoder, head, labels, scheme, text } = description;
   const session = openSession(options);
   try {
-    const shape = { ...head, featureSize: encoder.hiddenSize, tagSet: new TagSet(labels, scheme) };
-    await session.loadEncoder(nativeEncoderConfig(encoder, vocab), encoderWeights);
-    await session.loadHead(nativeHeadConfig(shape), headWeights);
+    const shape = { ...head, tagSet: new TagSet(labels, scheme) };
+    await session.loadEncoder(nativeEncoderConfig(encoder, vocab, head.layer), encoderWeights);
+    await session.loadHead(nativeHeadConfig(shape, encoder), headWeights);
   } catch (error) {
     await session.dispose();
     throw error;

@@ -4,31 +4,32 @@ import type { EntityReport } from '../evaluation/entity-f1.js';
 import { formatReport } from '../evaluation/report.js';
 import type { ModelDescription } from './model-directory.js';
 
-export interface CardFacts {
-  description: Omit<ModelDescription, 'weights'>;
-  /** Dev scores, if there were dev data. */
-  report: EntityReport | null;
-  trainSentences: number;
-  devSentences: number;
-}
-
 /** Markdown: what the model finds, what it was trained on, how it scored, how to use it. */
-export function modelCard({ description, report, trainSentences, devSentences }: CardFacts): string {
-  const { encoder, head, labels, scheme, text } = description;
-  const scores = report
-    ? `Strict entity scores on ${devSentences} dev sentences:\n\n\`\`\`\n${formatReport(report)}\n\`\`\`\n`
-    : 'Trained without dev data: there are no scores.\n';
+export function modelCard(description: Omit<ModelDescription, 'weights'>): string {
+  const { encoder, head, labels, scheme, text, scores, training } = description;
+  const features = {
+    '-2': 'the second-to-last layer',
+    '-1': 'the last layer',
+    mix: 'a learned mix of layers',
+  };
+  const reports = Object.entries(scores ?? {})
+    .map(([name, report]) => `### ${name}\n\n\`\`\`\n${formatReport(report as EntityReport)}\n\`\`\`\n`)
+    .join('\n');
   return `# Named-entity model
 
-Finds ${labels.join(', ')} in Chinese text. Trained with albert-ner on ${trainSentences} sentences.
+Finds ${labels.join(', ')} in Chinese text. Trained with albert-ner.
 
-- Encoder: ALBERT (${encoder.layout}), ${encoder.layerCount} layers of ${encoder.hiddenSize}, frozen.
+| corpus | training sentences | dev sentences |
+| ------ | ------------------ | ------------- |
+${(training?.corpora ?? []).map(({ name, train, dev }) => `| ${name} | ${train} | ${dev} |`).join('\n')}
+
+- Encoder: ALBERT (${encoder.layout}), ${encoder.layerCount} layers of ${encoder.hiddenSize}, ${training?.fineTuned ? 'fine-tuned' : 'frozen'}; features: ${features[head.layer]}.
 - Head: BiLSTM with ${head.hiddenSize} units per direction, CRF over ${scheme} tags.
 - Windows of ${text.maxUnits} characters with ${text.margin} of context; longer text is not cut off.
 
 ## Scores
 
-${scores}
+${reports === '' ? 'Trained without dev data: there are no scores.\n' : `Strict entity scores on dev sentences, on the labels a corpus annotates.\n\n${reports}`}
 ## Use
 
 \`\`\`js

@@ -27,7 +27,7 @@ const CARD_FILE = 'README.md';
 const FORMAT_VERSION = 1;
 /** Names of the encoder's tensors in a model directory start with this, as in transformers' task models. */
 export const ENCODER_PREFIX = 'albert.';
-const HEAD_NAMES = /^(bilstm|classifier|crf)\./;
+const HEAD_NAMES = /^(bilstm|classifier|crf|mix)\./;
 
 const positiveInteger = z.int().positive();
 
@@ -43,6 +43,7 @@ const encoderSchema = z.strictObject({
   activation: z.enum(['gelu_erf', 'gelu_tanh', 'relu', 'silu']),
   layerNormPlacement: z.enum(['post', 'pre']),
   layerNormEps: z.number().positive(),
+  initializerRange: z.number().positive().default(0.02),
   maxPosition: positiveInteger,
   typeVocabSize: positiveInteger,
 });
@@ -51,14 +52,24 @@ const descriptionSchema = z.strictObject({
   formatVersion: z.literal(FORMAT_VERSION),
   encoder: encoderSchema,
   /** hiddenSize is per direction. */
-  head: z.strictObject({ hiddenSize: positiveInteger, dropout: z.number().min(0).lt(1) }),
+  head: z.strictObject({
+    hiddenSize: positiveInteger,
+    dropout: z.number().min(0).lt(1),
+    /** The encoder's layer the features come from; "mix": a learned mix of all. */
+    layer: z.union([z.literal(-2), z.literal(-1), z.literal('mix')]).default(-2),
+  }),
   /** In the order of the tags' indexes. */
   labels: z.array(z.string().regex(/^\S+$/)).min(1),
   scheme: z.enum(['BIO', 'BIOES']),
   text: z.strictObject({ maxUnits: positiveInteger, margin: z.int().min(0) }),
   /** Scores by the name of the data, as training measured them. */
   scores: z.record(z.string(), z.unknown()).nullable(),
-  training: z.record(z.string(), z.unknown()).nullable(),
+  training: z
+    .looseObject({
+      fineTuned: z.boolean().optional(),
+      corpora: z.array(z.object({ name: z.string(), train: z.int().min(0), dev: z.int().min(0) })).optional(),
+    })
+    .nullable(),
   weights: z.strictObject({
     file: z.literal(WEIGHTS_FILE),
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -163,7 +174,7 @@ function checkLabels(
 export interface ModelContent {
   description: Omit<ModelDescription, 'weights'>;
   vocab: Vocab;
-  /** albert.*, bilstm.*, classifier.* and crf.* */
+  /** albert.*, bilstm.*, classifier.*, crf.* and, with a mix of layers, mix.* */
   tensors: readonly WritableTensor[];
   /** Markdown. */
   card: string;

@@ -6,22 +6,46 @@ import type { TagSet } from '../labels/scheme.js';
 import type { NativeEncoderConfig, NativeHeadConfig } from '../native/binding.js';
 import type { Vocab } from '../text/vocab.js';
 
-export function nativeEncoderConfig(config: EncoderConfig, vocab: Vocab): NativeEncoderConfig {
-  return { ...config, clsId: vocab.clsId, sepId: vocab.sepId };
+/** Which hidden states are the features: the second-to-last layer's, the last one's, or a learned mix of all. */
+export type FeatureLayer = -2 | -1 | 'mix';
+
+/** Numbers of the hidden states: 0 the embeddings, k the output of layer k. */
+function hiddenStates(layer: FeatureLayer, layerCount: number): Int32Array {
+  if (layer === 'mix') return Int32Array.from({ length: layerCount + 1 }, (_, state) => state);
+  return Int32Array.of(layerCount + 1 + layer);
+}
+
+export function nativeEncoderConfig(
+  config: EncoderConfig,
+  vocab: Vocab,
+  layer: FeatureLayer = -2,
+): NativeEncoderConfig {
+  return {
+    ...config,
+    clsId: vocab.clsId,
+    sepId: vocab.sepId,
+    featureLayers: hiddenStates(layer, config.layerCount),
+  };
 }
 
 export interface HeadShape {
-  featureSize: number;
-  /** Per direction. */
+  /** Of the BiLSTM, per direction. */
   hiddenSize: number;
   dropout: number;
   tagSet: TagSet;
+  /** Default -2. */
+  layer?: FeatureLayer;
 }
 
-export function nativeHeadConfig({ featureSize, hiddenSize, dropout, tagSet }: HeadShape): NativeHeadConfig {
+/** The head on top of an encoder of this config. */
+export function nativeHeadConfig(
+  { hiddenSize, dropout, tagSet, layer = -2 }: HeadShape,
+  encoder: EncoderConfig,
+): NativeHeadConfig {
   const { transitions, starts, ends } = tagConstraints(tagSet);
   return {
-    featureSize,
+    featureSize: encoder.hiddenSize,
+    mixedLayers: hiddenStates(layer, encoder.layerCount).length,
     hiddenSize,
     dropout,
     tagCount: tagSet.size,

@@ -40,15 +40,20 @@ export interface NativeEncoderConfig {
   activation: NativeActivation;
   layerNormPlacement: 'post' | 'pre';
   layerNormEps: number;
+  initializerRange: number;
   maxPosition: number;
   typeVocabSize: number;
   clsId: number;
   sepId: number;
+  /** Hidden states that make the features, side by side: 0 the embeddings, k the output of layer k. */
+  featureLayers: Int32Array;
 }
 
 export interface NativeHeadConfig {
-  /** D: width of the encoder's features. */
+  /** D: width of one hidden state of the encoder. */
   featureSize: number;
+  /** Hidden states in the features; more than one are mixed by learned weights. */
+  mixedLayers: number;
   /** H: hidden size per direction. */
   hiddenSize: number;
   /** K */
@@ -138,23 +143,42 @@ export interface NativeOptimizerConfig {
   weightDecay: number;
   /** Largest Euclidean norm of all gradients together; 0 disables clipping. */
   clipNorm: number;
+  /** For "tagger": how many of the encoder's layers, from the top, are trained; all of them: the embeddings, too. */
+  encoderLayers?: number;
 }
 
 export interface NativeLearningRates {
+  encoder: number;
   bilstm: number;
   classifier: number;
   crf: number;
 }
 
-export interface NativeTrainRequest {
-  features: NativeFeatureStore;
-  /** [B]: sequence numbers in the feature store. */
-  sequences: Int32Array;
-  /** [N]: gold tags of those sequences, in that order. */
+export interface NativeAnnotation {
+  /** [N]: gold tags. */
   tags: Int32Array;
+  /**
+   * [B*K]: 1 for tags that a unit tagged O may have as well, since the sequence's corpus doesn't annotate them; the
+   * loss sums over all such taggings. Absent: every annotation is complete.
+   */
+  openTags?: Uint8Array;
+}
+
+interface NativeStepSettings {
   learningRates: NativeLearningRates;
   /** Seeds dropout of this step, so that a resumed run repeats it. Integer in [0, 2^53). */
   seed: number;
+}
+
+export interface NativeTrainRequest extends NativeAnnotation, NativeStepSettings {
+  features: NativeFeatureStore;
+  /** [B]: sequence numbers in the feature store. */
+  sequences: Int32Array;
+}
+
+export interface NativeFineTuneRequest extends NativeBatch, NativeAnnotation, NativeStepSettings {
+  /** Probability of dropping an element of the embeddings and of what every sublayer adds, in [0, 1). */
+  encoderDropout: number;
 }
 
 export interface NativeTrainResult {
@@ -227,7 +251,7 @@ export interface NativeSession {
   /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
   exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer'): Promise<NativeTensor[]>;
 
-  /** Hidden states of the second-to-last layer, [N*D] float32 row-major. */
+  /** Features, [N*F] float32 row-major; F = D times the number of feature layers. */
   encode(batch: NativeBatch, cancel?: NativeCancelToken): Promise<Float32Array>;
 
   /** Creates a store whose file is `path`; the file must not exist. */
@@ -237,12 +261,14 @@ export interface NativeSession {
   /** Frees the mapping and deletes the file; idempotent. */
   closeFeatureStore(store: NativeFeatureStore): Promise<void>;
 
-  /** For the head, or for the encoder with its pretraining heads. */
-  initOptimizer(part: 'head' | 'pretraining', config: NativeOptimizerConfig): Promise<void>;
+  /** For the head, for head and encoder, or for the encoder with its pretraining heads. */
+  initOptimizer(part: 'head' | 'tagger' | 'pretraining', config: NativeOptimizerConfig): Promise<void>;
   /** Restores moments and step count exported earlier under "optimizer". Call after initOptimizer. */
   loadOptimizer(file: NativeTensorFile): Promise<void>;
-  /** Forward, backward, clipping and one optimizer step. */
+  /** Forward, backward, clipping and one optimizer step of the head. */
   trainStep(request: NativeTrainRequest): Promise<NativeTrainResult>;
+  /** The same through the encoder. */
+  fineTuneStep(request: NativeFineTuneRequest): Promise<NativeTrainResult>;
 
   /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
   pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;

@@ -1,7 +1,8 @@
 /**
  * Documents cut into training sequences: two consecutive segments A and B with the special tokens around them, half of
  * them swapped for the sentence-order task (Lan et al. 2020, section 3.1). A document is cut without gap or overlap at
- * lengths that vary from epoch to epoch; most sequences have the full length, some are short.
+ * lengths that vary from epoch to epoch, at ends of sentences where there are any; most sequences are as long as allowed,
+ * some are short.
  */
 
 import { createRandom } from '../random.js';
@@ -45,13 +46,32 @@ export function planSequences(
     for (let start = part.offsets[document]; end - start >= MIN_UNITS; ) {
       const short = random.next() < SHORT_SHARE;
       const length = short ? MIN_UNITS + random.int(full - MIN_UNITS + 1) : full;
-      const stop = Math.min(end, start + length);
-      const split = splitPoint(part.ids, start, stop, start + 1 + random.int(stop - start - 1), endsSentence);
+      const stop = sequenceEnd(part.ids, start, Math.min(end, start + length), end, endsSentence);
+      const wish = start + 1 + random.int(stop - start - 1);
+      const split = splitPoint(part.ids, start, stop, wish, endsSentence);
       planned.push({ start, split, end: stop, swapped: random.next() < 0.5 });
       start = stop;
     }
   }
   return random.shuffle(planned);
+}
+
+/**
+ * The last sentence end in the second half of [start, limit), exclusive, else `limit`. Sequences begin and end where
+ * sentences do, or the order of two segments could be told from how they end.
+ */
+function sequenceEnd(
+  ids: Uint16Array,
+  start: number,
+  limit: number,
+  documentEnd: number,
+  endsSentence: (id: number) => boolean,
+): number {
+  if (limit === documentEnd) return limit;
+  for (let stop = limit; stop > (start + limit) / 2; stop -= 1) {
+    if (endsSentence(ids[stop - 1])) return stop;
+  }
+  return limit;
 }
 
 /** The sentence end nearest to `wish`, exclusive; `stop` when there is none inside: then there is no second segment. */

@@ -3,7 +3,16 @@
 import type { EntityReport } from '../evaluation/entity-f1.js';
 
 export type TrainingEvent =
-  | { type: 'data'; trainSentences: number; trainSequences: number; devSentences: number; labels: string[] }
+  | {
+      type: 'data';
+      /** Sentences of each corpus. */
+      corpora: { name: string; train: number; dev: number }[];
+      /** Training sentences left out because the dev part of another corpus holds the same text. */
+      overlap: number;
+      /** Training sequences of an epoch. */
+      sequences: number;
+      labels: string[];
+    }
   | { type: 'extract'; done: number; total: number }
   | { type: 'resume'; epoch: number; step: number }
   | {
@@ -19,7 +28,14 @@ export type TrainingEvent =
       sentencesPerSecond: number;
     }
   | { type: 'epoch'; epoch: number; step: number; loss: number; seconds: number }
-  | { type: 'evaluation'; epoch: number; step: number; report: EntityReport; improved: boolean }
+  | {
+      type: 'evaluation';
+      corpus: string;
+      epoch: number;
+      step: number;
+      report: EntityReport;
+      improved: boolean;
+    }
   | { type: 'stop'; reason: 'finished' | 'patience' | 'stop-after' };
 
 export type TrainingListener = (event: TrainingEvent) => void;

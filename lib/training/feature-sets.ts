@@ -94,9 +94,13 @@ export class DevSet {
     return set;
   }
 
-  /** Strict entity scores of the session's present head. */
-  async evaluate(session: NativeSession, labels: readonly string[]): Promise<EntityReport> {
-    const scorer = new EntityScorer(labels);
+  /** Strict scores of the session's present head with these labels, on some of them. */
+  async evaluate(
+    session: NativeSession,
+    labels: readonly string[],
+    scored: readonly string[],
+  ): Promise<EntityReport> {
+    const scorer = new EntityScorer(scored);
     for (const { texts, sentences, sequences, keep, sequenceOffsets } of this.groups) {
       const result = await session.tagFeatures({ features: this.store, sequences, keep, sequenceOffsets });
       const predictions = unpackPredictions(texts, result, { labels, minScore: 0 });

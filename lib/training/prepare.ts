@@ -4,8 +4,9 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { Config } from '../config/schema.js';
-import { type Corpus, readCorpus } from '../data/corpus.js';
+import { basename, dirname, extname } from 'node:path';
+import type { Config, CorpusConfig } from '../config/schema.js';
+import { type LabelledSentence, readCorpus } from '../data/corpus.js';
 import { type Example, toExamples } from '../data/examples.js';
 import { AlbertNerError } from '../errors.js';
 import { sha256File } from '../files.js';
@@ -19,50 +20,145 @@ const SPECIAL_UNITS = 2;
 
 export interface RunInputs {
   config: Config;
-  /** Corpus files; dev may be absent, then the last epoch counts as the best. */
-  trainData: string;
-  devData?: string;
   /** Encoder folder. */
   encoder: string;
+}
+
+/** A corpus as the run uses it. */
+export interface PreparedCorpus {
+  name: string;
+  train: LabelledSentence[];
+  /** Without dev sentences the corpus has no part in choosing the best model. */
+  dev: LabelledSentence[];
+  /** The labels its annotation can be scored on. */
+  labels: string[];
+  /** [K]: tags a unit tagged O may have as well; null when its annotation is complete. */
+  openTags: Uint8Array | null;
+}
+
+/** An example and the corpus it is from. */
+export interface PreparedExample extends Example {
+  corpus: number;
 }
 
 export interface PreparedRun {
   config: Config;
   encoder: EncoderFolder;
-  train: Corpus;
-  dev: Corpus | null;
+  corpora: PreparedCorpus[];
+  /** Training sentences left out because the dev part of another corpus holds the same text. */
+  overlap: number;
   tagSet: TagSet;
   text: TextOptions;
-  /** Training sequences of at most `text.maxUnits` units; sentences without units give none. */
-  examples: Example[];
+  /**
+   * Training sequences of at most `text.maxUnits` units, those of a repeated corpus several times; sentences without
+   * units give none.
+   */
+  examples: PreparedExample[];
   identity: Record<string, unknown>;
 }
 
-export async function prepareRun({
-  config,
-  trainData,
-  devData,
-  encoder: folder,
-}: RunInputs): Promise<PreparedRun> {
+export async function prepareRun({ config, encoder: folder }: RunInputs): Promise<PreparedRun> {
   const encoder = await readEncoderFolder(folder);
   checkAgainstEncoder(config, encoder, folder);
-  const { format } = config.train;
-  const labels = config.tags ?? undefined;
-  const train = await readCorpus(trainData, { format, labels });
-  const dev = devData === undefined ? null : await readCorpus(devData, { format, labels });
-  const tagSet = new TagSet(labels ?? train.labels, config.scheme);
+  const { corpora: wanted } = config.train;
+  const read = await Promise.all(wanted.map((corpus) => readParts(corpus, config.tags ?? undefined)));
+  const tagSet = new TagSet(
+    config.tags ?? [...new Set(read.flatMap(({ labels }) => labels))].sort(),
+    config.scheme,
+  );
+  const names = corpusNames(wanted);
+  const corpora = read.map(({ train, dev }, index): PreparedCorpus => {
+    const { unannotated } = wanted[index];
+    const others = read.filter((_, other) => other !== index);
+    const devTexts = new Set(others.flatMap((parts) => parts.dev.map(({ text }) => text)));
+    checkUnannotated(unannotated, tagSet, names[index]);
+    return {
+      name: names[index],
+      train: train.filter(({ text }) => !devTexts.has(text)),
+      dev,
+      labels: tagSet.labels.filter((label) => !unannotated.includes(label)),
+      openTags: unannotated.length === 0 ? null : openTags(tagSet, unannotated),
+    };
+  });
+  const count = (parts: readonly { train: unknown[] }[]) =>
+    parts.reduce((sum, { train }) => sum + train.length, 0);
   const text = { maxUnits: config.maxLength - SPECIAL_UNITS, margin: config.windowMargin };
   const tokenizer = new Tokenizer(encoder.vocab);
-  const examples = train.sentences.flatMap((sentence) =>
-    toExamples(sentence, tokenizer, tagSet, text.maxUnits),
-  );
+  const examples = corpora.flatMap(({ train }, corpus) => {
+    const once = train
+      .flatMap((sentence) => toExamples(sentence, tokenizer, tagSet, text.maxUnits))
+      .map((example) => ({ ...example, corpus }));
+    return Array.from({ length: wanted[corpus].repeat }, () => once).flat();
+  });
   if (examples.length === 0) {
-    throw new AlbertNerError('ERR_INVALID_DATA', `${trainData} holds no character the encoder can read`, {
-      details: { file: trainData },
+    const file = wanted[0].data;
+    throw new AlbertNerError('ERR_INVALID_DATA', `${file} holds no character the encoder can read`, {
+      details: { file },
     });
   }
-  const identity = await runIdentity(config, encoder, tagSet, examples);
-  return { config, encoder, train, dev, tagSet, text, examples, identity };
+  const identity = await runIdentity(config, encoder, tagSet, { corpora, examples });
+  return {
+    config,
+    encoder,
+    corpora,
+    overlap: count(read) - count(corpora),
+    tagSet,
+    text,
+    examples,
+    identity,
+  };
+}
+
+interface CorpusParts {
+  train: LabelledSentence[];
+  dev: LabelledSentence[];
+  /** Labels of the training part. */
+  labels: string[];
+}
+
+async function readParts(
+  { data, dev: devPath, devEvery, format, labels: rename }: CorpusConfig,
+  labels: readonly string[] | undefined,
+): Promise<CorpusParts> {
+  const options = { format, labels, rename };
+  const whole = await readCorpus(data, options);
+  if (devPath !== null) {
+    const dev = await readCorpus(devPath, options);
+    return { train: whole.sentences, dev: dev.sentences, labels: whole.labels };
+  }
+  const isDev = (index: number) => devEvery !== null && index % devEvery === devEvery - 1;
+  return {
+    train: whole.sentences.filter((_, index) => !isDev(index)),
+    dev: whole.sentences.filter((_, index) => isDev(index)),
+    labels: whole.labels,
+  };
+}
+
+/** Given names, or the file's or its folder's where that says more; numbered when they aren't different. */
+function corpusNames(corpora: readonly CorpusConfig[]): string[] {
+  const names = corpora.map(({ name, data }) => {
+    if (name !== null) return name;
+    const stem = basename(data, extname(data));
+    return /^(train|source|data)\b/.test(stem) ? basename(dirname(data)) || stem : stem;
+  });
+  return names.map((name, index) => (names.indexOf(name) === index ? name : `${name}-${index + 1}`));
+}
+
+function checkUnannotated(labels: readonly string[], tagSet: TagSet, corpus: string): void {
+  const unknown = labels.find((label) => !tagSet.labels.includes(label));
+  if (unknown === undefined) return;
+  throw new AlbertNerError(
+    'ERR_INVALID_CONFIG',
+    `Expected labels of the model (${tagSet.labels.join(', ')}) for unannotated of ${corpus} but received ${unknown}`,
+    { details: { option: 'train.corpora' } },
+  );
+}
+
+/** [K]: O's alternatives where these labels aren't annotated. */
+function openTags(tagSet: TagSet, labels: readonly string[]): Uint8Array {
+  return Uint8Array.from(tagSet.labelIndexes, (label) =>
+    label >= 0 && labels.includes(tagSet.labels[label]) ? 1 : 0,
+  );
 }
 
 function checkAgainstEncoder(
@@ -94,29 +190,31 @@ async function runIdentity(
   config: Config,
   encoder: EncoderFolder,
   tagSet: TagSet,
-  examples: readonly Example[],
+  data: Pick<PreparedRun, 'corpora' | 'examples'>,
 ): Promise<Record<string, unknown>> {
-  const { hiddenSize, dropout, batchSize, maxLength, windowMargin, scheme, seed, train } = config;
-  const { optimizer, learningRates, weightDecay, clipNorm, warmupRatio, decay, evalEverySteps } = train;
+  const { hiddenSize, dropout, layer, batchSize, maxLength, windowMargin, scheme, seed, train } = config;
+  const { corpora: _, epochs: __, patience: ___, ...steps } = train;
   return {
     encoder: await sha256File(encoder.weights.path),
-    data: hashExamples(examples),
+    data: hashData(data),
     tags: tagSet.labels,
     scheme,
     hidden_size: hiddenSize,
     dropout,
+    layer,
     batch_size: batchSize,
     max_length: maxLength,
     window_margin: windowMargin,
     seed,
-    train: { optimizer, learningRates, weightDecay, clipNorm, warmupRatio, decay, evalEverySteps },
+    train: steps,
   };
 }
 
-function hashExamples(examples: readonly Example[]): string {
+function hashData({ corpora, examples }: Pick<PreparedRun, 'corpora' | 'examples'>): string {
   const hash = createHash('sha256');
-  for (const { ids, tags } of examples) {
-    hash.update(`${ids.length} `).update(bytesOf(ids)).update(bytesOf(tags));
+  for (const { openTags: open } of corpora) hash.update(`${open?.join('') ?? ''}\n`);
+  for (const { ids, tags, corpus } of examples) {
+    hash.update(`${ids.length} ${corpus} `).update(bytesOf(ids)).update(bytesOf(tags));
   }
   return hash.digest('hex');
 }

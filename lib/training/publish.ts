@@ -12,28 +12,33 @@ export interface ModelTensors {
 }
 
 export interface Progress {
-  /** Dev scores, null without dev data. */
-  report: EntityReport | null;
+  /** Dev scores by corpus. */
+  reports: ReadonlyMap<string, EntityReport>;
   epoch: number;
   step: number;
 }
 
 export async function publishModel(
   directory: string,
-  { config, encoder, train, dev, tagSet, text }: PreparedRun,
+  { config, encoder, corpora, tagSet, text }: PreparedRun,
   tensors: ModelTensors,
-  { report, epoch, step }: Progress,
+  { reports, epoch, step }: Progress,
 ): Promise<void> {
-  const sizes = { trainSentences: train.sentences.length, devSentences: dev?.sentences.length ?? 0 };
   const description = {
     formatVersion: 1 as const,
     encoder: encoder.config,
-    head: { hiddenSize: config.hiddenSize / 2, dropout: config.dropout },
+    head: { hiddenSize: config.hiddenSize / 2, dropout: config.dropout, layer: config.layer },
     labels: [...tagSet.labels],
     scheme: tagSet.scheme,
     text,
-    scores: report ? { dev: report } : null,
-    training: { epoch, step, seed: config.seed, ...sizes },
+    scores: reports.size > 0 ? Object.fromEntries(reports) : null,
+    training: {
+      epoch,
+      step,
+      seed: config.seed,
+      fineTuned: config.train.tunedLayers > 0,
+      corpora: corpora.map(({ name, train, dev }) => ({ name, train: train.length, dev: dev.length })),
+    },
   };
   await writeModelDirectory(directory, {
     description,
@@ -42,6 +47,6 @@ export async function publishModel(
       ...tensors.encoder.map((tensor) => ({ ...tensor, name: ENCODER_PREFIX + tensor.name })),
       ...tensors.head,
     ],
-    card: modelCard({ description, report, ...sizes }),
+    card: modelCard(description),
   });
 }

@@ -1,7 +1,12 @@
 /** Where a training run stands: what its last checkpoint holds beside the tensors. */
 
-import type { NativeTensor, NativeTensorFile } from '../native/binding.js';
-import { type CheckpointKind, loadCheckpoint, saveCheckpoint } from './checkpoint-file.js';
+import {
+  type CheckpointKind,
+  type CheckpointParts,
+  type LoadedCheckpoint,
+  loadCheckpoint,
+  saveCheckpoint,
+} from './checkpoint-file.js';
 
 const KIND: CheckpointKind = {
   metadataKey: 'albert_ner_training',
@@ -40,27 +45,11 @@ export function newTrainingState(identity: Record<string, unknown>): TrainingSta
   };
 }
 
-export interface SavedTensors {
-  head: readonly NativeTensor[];
-  optimizer: readonly NativeTensor[];
-}
-
-export async function saveTrainingState(
-  file: string,
-  state: TrainingState,
-  { head, optimizer }: SavedTensors,
-): Promise<void> {
-  await saveCheckpoint(file, KIND, state, { head, optimizer });
-}
-
-export interface LoadedTrainingState {
-  state: TrainingState;
-  head: NativeTensorFile;
-  optimizer: NativeTensorFile;
+export function saveTrainingState(file: string, state: TrainingState, parts: CheckpointParts): Promise<void> {
+  return saveCheckpoint(file, KIND, state, parts);
 }
 
 /** Rejects as `loadCheckpoint` does. */
-export async function loadTrainingState(file: string): Promise<LoadedTrainingState> {
-  const { state, part } = await loadCheckpoint<TrainingState>(file, KIND);
-  return { state, head: part('head'), optimizer: part('optimizer') };
+export function loadTrainingState(file: string): Promise<LoadedCheckpoint<TrainingState>> {
+  return loadCheckpoint<TrainingState>(file, KIND);
 }

@@ -1,5 +1,5 @@
 /**
- * The training loop: frozen features, batches, optimizer steps, evaluation on dev, best model and last checkpoint.
+ * The training loop: batches, optimizer steps, evaluation on dev, best model and last checkpoint.
  *
  * A run is exactly repeatable and resumable on CPU: batches come from (seed, epoch), dropout from (seed, step), so a
  * resumed run needs no generator state. The order of writes matters: the best model is published before the last
@@ -11,17 +11,17 @@ import { join } from 'node:path';
 import { planBatches } from '../data/batches.js';
 import { AlbertNerError } from '../errors.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
-import { evaluateCorpus } from '../evaluation/evaluate.js';
+import { evaluateSentences } from '../evaluation/evaluate.js';
 import { throwIfAborted } from '../model/cancellation.js';
 import { loadModel, openSession } from '../model/load-model.js';
 import { nativeEncoderConfig, nativeHeadConfig } from '../model/native-config.js';
 import { Tagger } from '../model/tagger.js';
-import type { NativeFeatureStore, NativeSession } from '../native/binding.js';
+import type { NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
 import { checkSameRun } from './checkpoint-file.js';
 import type { TrainingEvent, TrainingListener } from './events.js';
-import { DevSet, extractExamples } from './feature-sets.js';
+import { checkLearnable, FineTuner, HeadLearner, type Learner } from './learners.js';
 import { type PreparedRun, prepareRun, type RunInputs } from './prepare.js';
 import { publishModel } from './publish.js';
 import { learningRateFactor } from './schedule.js';
@@ -45,8 +45,8 @@ export interface TrainOptions extends RunInputs {
 export interface TrainResult {
   /** The model directory. */
   directory: string;
-  /** Scores of the saved model on dev, by the very code `evaluate` runs; null without dev data or before any model. */
-  report: EntityReport | null;
+  /** Scores of the saved model on the dev part of each corpus, by the very code `evaluate` runs. */
+  reports: Record<string, EntityReport>;
   epochs: number;
   steps: number;
   best: TrainingState['best'];
@@ -76,6 +76,7 @@ export function trainingFiles(output: string): {
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const prepared = await prepareRun(options);
+  checkLearnable(prepared);
   await mkdir(trainingFiles(options.output).folder, { recursive: true });
   const session = openSession({ device: options.config.device, threads: options.config.threads });
   const run = new TrainingRun(prepared, session, options);
@@ -92,23 +93,27 @@ class TrainingRun {
   private readonly prepared: PreparedRun;
   private readonly session: NativeSession;
   private readonly options: TrainOptions;
-  private readonly tagger: Tagger;
   private readonly files: ReturnType<typeof trainingFiles>;
   private readonly lengths: Int32Array;
+  private readonly learner: Learner;
   private state: TrainingState;
-  private readonly stores: NativeFeatureStore[] = [];
-  private dev: DevSet | null = null;
 
   constructor(prepared: PreparedRun, session: NativeSession, options: TrainOptions) {
-    const { encoder, tagSet, text, examples, identity } = prepared;
+    const { encoder, tagSet, text, examples, identity, config } = prepared;
     const { vocab } = encoder;
     this.prepared = prepared;
     this.session = session;
     this.options = options;
     this.files = trainingFiles(options.output);
-    this.tagger = new Tagger({ addon: loadNative(), session, vocab, labels: tagSet.labels, text });
     this.lengths = Int32Array.from(examples, ({ ids }) => ids.length);
     this.state = newTrainingState(identity);
+    const tagger = new Tagger({ addon: loadNative(), session, vocab, labels: tagSet.labels, text });
+    const onExtract = (done: number, total: number) => this.emit({ type: 'extract', done, total });
+    const context = { prepared, session, tagger, signal: options.signal, onExtract };
+    this.learner =
+      config.train.tunedLayers > 0
+        ? new FineTuner(context)
+        : new HeadLearner(context, (name) => join(this.files.folder, `features-${name}-${process.pid}.bin`));
   }
 
   private emit(event: TrainingEvent): void {
@@ -117,70 +122,47 @@ class TrainingRun {
 
   /** Weights, optimizer and features: from the seed, or from the last checkpoint. */
   async start(): Promise<void> {
-    const { config, encoder, tagSet, train, dev, examples, identity } = this.prepared;
+    const { config, encoder, tagSet, corpora, overlap, examples, identity } = this.prepared;
     this.emit({
       type: 'data',
-      trainSentences: train.sentences.length,
-      trainSequences: examples.length,
-      devSentences: dev?.sentences.length ?? 0,
+      corpora: corpora.map(({ name, train, dev }) => ({ name, train: train.length, dev: dev.length })),
+      overlap,
+      sequences: examples.length,
       labels: [...tagSet.labels],
     });
     const saved = this.options.resume ? await loadTrainingState(this.files.last) : null;
     if (saved) checkSameRun(saved.state.identity, identity, this.files.last);
-    await this.session.loadEncoder(nativeEncoderConfig(encoder.config, encoder.vocab), encoder.weights);
-    const head = nativeHeadConfig({
-      featureSize: encoder.config.hiddenSize,
-      hiddenSize: config.hiddenSize / 2,
-      dropout: config.dropout,
-      tagSet,
-    });
-    if (saved) await this.session.loadHead(head, saved.head);
+    const fineTuned = config.train.tunedLayers > 0;
+    await this.session.loadEncoder(
+      nativeEncoderConfig(encoder.config, encoder.vocab, config.layer),
+      saved && fineTuned ? saved.part('encoder') : encoder.weights,
+    );
+    const head = nativeHeadConfig(
+      { hiddenSize: config.hiddenSize / 2, dropout: config.dropout, layer: config.layer, tagSet },
+      encoder.config,
+    );
+    if (saved) await this.session.loadHead(head, saved.part('head'));
     else await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
-    const { optimizer: kind, weightDecay, clipNorm } = config.train;
-    await this.session.initOptimizer('head', {
-      kind,
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      weightDecay,
-      clipNorm,
-    });
+    await this.initOptimizer();
     if (saved) {
-      await this.session.loadOptimizer(saved.optimizer);
+      await this.session.loadOptimizer(saved.part('optimizer'));
       this.state = saved.state;
       this.emit({ type: 'resume', epoch: this.state.epoch, step: this.state.globalStep });
     }
-    await this.extract();
+    await this.learner.prepare();
   }
 
-  private async extract(): Promise<void> {
-    const { examples, dev } = this.prepared;
-    const total = examples.length + (dev?.sentences.length ?? 0);
-    let done = 0;
-    const context = {
-      addon: loadNative(),
-      session: this.session,
-      signal: this.options.signal,
-      onProgress: (added: number) => {
-        done += added;
-        this.emit({ type: 'extract', done, total });
-      },
-    };
-    await extractExamples(await this.openStore('train'), examples, context);
-    if (dev)
-      this.dev = await DevSet.extract(await this.openStore('dev'), dev.sentences, this.tagger, context);
-  }
-
-  private async openStore(part: 'train' | 'dev'): Promise<NativeFeatureStore> {
-    const file = join(this.files.folder, `features-${part}-${process.pid}.bin`);
-    const store = await this.session.createFeatureStore(file);
-    this.stores.push(store);
-    return store;
+  private async initOptimizer(): Promise<void> {
+    const { config, encoder } = this.prepared;
+    const { optimizer: kind, weightDecay, clipNorm, tunedLayers } = config.train;
+    const encoderLayers = Math.min(tunedLayers, encoder.config.layerCount);
+    const settings = { kind, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay, clipNorm, encoderLayers };
+    await this.session.initOptimizer(encoderLayers > 0 ? 'tagger' : 'head', settings);
   }
 
   /** Deletes the feature files and frees the session. */
   async close(): Promise<void> {
-    for (const store of this.stores) await this.session.closeFeatureStore(store);
+    await this.learner.close();
     await this.session.dispose();
   }
 
@@ -248,22 +230,14 @@ class TrainingRun {
   }
 
   private async step(batch: Int32Array, stepsPerEpoch: number): Promise<void> {
-    const { config, examples } = this.prepared;
+    const { config } = this.prepared;
     const { epochs, warmupRatio, decay, learningRates } = config.train;
     const { globalStep } = this.state;
     const factor = learningRateFactor(globalStep, { totalSteps: epochs * stepsPerEpoch, warmupRatio, decay });
     const units = batch.reduce((sum, example) => sum + this.lengths[example], 0);
-    const tags = new Int32Array(units); // [N]
-    let row = 0;
-    for (const example of batch) {
-      tags.set(examples[example].tags, row);
-      row += this.lengths[example];
-    }
-    const { loss } = await this.session.trainStep({
-      features: this.stores[0],
-      sequences: batch,
-      tags,
+    const { loss } = await this.learner.step(batch, {
       learningRates: {
+        encoder: learningRates.encoder * factor,
         bilstm: learningRates.bilstm * factor,
         classifier: learningRates.classifier * factor,
         crf: learningRates.crf * factor,
@@ -276,50 +250,55 @@ class TrainingRun {
     this.state.globalStep += 1;
   }
 
-  /** Scores dev and publishes the model when it is the best so far; without dev every epoch is. */
+  /**
+   * Scores dev and publishes the model when it is the best so far: by micro F1, with several corpora by the mean of
+   * theirs. Without dev every model is.
+   */
   private async evaluate(): Promise<void> {
     const { epoch, globalStep: step } = this.state;
-    const report = this.dev ? await this.dev.evaluate(this.session, this.prepared.tagSet.labels) : null;
-    const f1 = report?.micro.f1 ?? 0;
-    const improved = report === null || this.state.best === null || f1 > this.state.best.f1;
+    const reports = await this.learner.devReports();
+    const scores = [...reports.values()].map(({ micro }) => micro.f1);
+    const f1 = scores.reduce((sum, score) => sum + score, 0) / Math.max(scores.length, 1);
+    const improved = scores.length === 0 || this.state.best === null || f1 > this.state.best.f1;
     this.state.evaluationsWithoutGain = improved ? 0 : this.state.evaluationsWithoutGain + 1;
     if (improved) {
       this.state.best = { f1, epoch, step };
-      await this.publish(report);
+      await this.publish(reports);
     }
-    if (report) this.emit({ type: 'evaluation', epoch, step, report, improved });
+    for (const [corpus, report] of reports) {
+      this.emit({ type: 'evaluation', corpus, epoch, step, report, improved });
+    }
   }
 
-  private async publish(report: EntityReport | null): Promise<void> {
+  private async publish(reports: ReadonlyMap<string, EntityReport>): Promise<void> {
     const { epoch, globalStep: step } = this.state;
-    const [encoder, head] = await Promise.all([
-      this.session.exportTensors('encoder'),
-      this.session.exportTensors('head'),
-    ]);
-    await publishModel(this.options.output, this.prepared, { encoder, head }, { report, epoch, step });
+    const encoder = await this.session.exportTensors('encoder');
+    const head = await this.session.exportTensors('head');
+    await publishModel(this.options.output, this.prepared, { encoder, head }, { reports, epoch, step });
   }
 
   private async saveLast(): Promise<void> {
-    const [head, optimizer] = await Promise.all([
-      this.session.exportTensors('head'),
-      this.session.exportTensors('optimizer'),
-    ]);
-    await saveTrainingState(this.files.last, this.state, { head, optimizer });
+    await saveTrainingState(this.files.last, this.state, await this.learner.changingTensors());
   }
 
   /** Scores the saved model afresh, after close: what is reported is what was saved. */
   async result(): Promise<TrainResult> {
     const { output: directory, signal, config } = this.options;
-    const { dev } = this.prepared;
     const { epoch, globalStep, best } = this.state;
     if (best === null) throw new AlbertNerError('ERR_INTERNAL', 'A run ended without any model');
-    if (!dev) return { directory, report: null, epochs: epoch, steps: globalStep, best };
-    const { description, session, tagger } = await loadModel(directory, config);
-    try {
-      const { report } = await evaluateCorpus(tagger, dev, { modelLabels: description.labels, signal });
-      return { directory, report, epochs: epoch, steps: globalStep, best };
-    } finally {
-      await session.dispose();
+    const reports: Record<string, EntityReport> = {};
+    const withDev = this.prepared.corpora.filter(({ dev }) => dev.length > 0);
+    if (withDev.length > 0) {
+      const { description, session, tagger } = await loadModel(directory, config);
+      try {
+        for (const { name, dev, labels } of withDev) {
+          const scored = { modelLabels: description.labels, labels, signal };
+          reports[name] = (await evaluateSentences(tagger, dev, scored)).report;
+        }
+      } finally {
+        await session.dispose();
+      }
     }
+    return { directory, reports, epochs: epoch, steps: globalStep, best };
   }
 }

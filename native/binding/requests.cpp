@@ -53,6 +53,7 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   config.layer_norm_placement = to_choice<LayerNormPlacement>(
       object, "layerNormPlacement", {{"post", LayerNormPlacement::kPost}, {"pre", LayerNormPlacement::kPre}});
   config.layer_norm_eps = to_double(object.Get("layerNormEps"), "layerNormEps");
+  config.initializer_range = to_double(object.Get("initializerRange"), "initializerRange");
   config.max_position = positive(object, "maxPosition");
   config.type_vocab_size = positive(object, "typeVocabSize");
   config.cls_id = to_integer(object.Get("clsId"), "clsId");
@@ -62,6 +63,12 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   check_argument(config.group_count <= config.layer_count, "groupCount", "at most layerCount",
                  config.group_count);
   check_argument(config.max_position >= 3, "maxPosition", "at least 3", config.max_position);
+  for (int32_t layer : to_int32_vector(object.Get("featureLayers"), "featureLayers")) {
+    check_argument(layer >= 0 && layer <= config.layer_count, "featureLayers", "layers of the encoder",
+                   layer);
+    config.feature_layers.push_back(layer);
+  }
+  check_argument(!config.feature_layers.empty(), "featureLayers", "at least one layer", 0);
   for (const auto& [name, id] : {std::pair{"clsId", config.cls_id}, std::pair{"sepId", config.sep_id}}) {
     check_argument(id < config.vocab_size, name, "an id in the vocabulary", id);
   }
@@ -72,6 +79,7 @@ model::HeadConfig to_head_config(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "config");
   model::HeadConfig config;
   config.feature_size = positive(object, "featureSize");
+  config.mixed_layers = positive(object, "mixedLayers");
   config.hidden_size = positive(object, "hiddenSize");
   config.tag_count = positive(object, "tagCount");
   config.dropout = to_double(object.Get("dropout"), "dropout");
@@ -134,8 +142,16 @@ training::OptimizerConfig to_optimizer_config(const Napi::Value& value) {
 
 training::LearningRates to_learning_rates(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "learningRates");
-  return {to_double(object.Get("bilstm"), "bilstm"), to_double(object.Get("classifier"), "classifier"),
-          to_double(object.Get("crf"), "crf")};
+  return {to_double(object.Get("encoder"), "encoder"), to_double(object.Get("bilstm"), "bilstm"),
+          to_double(object.Get("classifier"), "classifier"), to_double(object.Get("crf"), "crf")};
+}
+
+training::Annotation to_annotation(const Napi::Object& value) {
+  training::Annotation annotation;
+  annotation.tags = to_int32_vector(value.Get("tags"), "tags");
+  const Napi::Value open = value.Get("openTags");
+  if (!open.IsUndefined()) annotation.open = to_uint8_vector(open, "openTags");
+  return annotation;
 }
 
 training::PretrainingBatch to_pretraining_batch(const Napi::Value& value) {

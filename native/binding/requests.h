@@ -17,6 +17,8 @@ model::HeadConfig to_head_config(const Napi::Value& value);
 model::TensorFile to_tensor_file(const Napi::Value& value);
 training::OptimizerConfig to_optimizer_config(const Napi::Value& value);
 training::LearningRates to_learning_rates(const Napi::Value& value);
+/// `tags` and `openTags` of a training request.
+training::Annotation to_annotation(const Napi::Object& value);
 training::PretrainingBatch to_pretraining_batch(const Napi::Value& value);
 encoder::PackedUnits to_batch(const Napi::Object& value);
 /// `keep` and `sequenceOffsets` of a request over windows of these lengths.

@@ -93,8 +93,8 @@ Napi::Value encode(const Call& call) {
   return call.queue<at::Tensor>(
       [units, cancellation](SessionState& state) {
         const std::vector<int64_t> lengths = lengths_of(units.offsets);
-        const int64_t D = encoder_of(state).config().hidden_size;
-        at::Tensor rows = at::empty({static_cast<int64_t>(units.ids.size()), D}, at::kFloat);  // [N, D]
+        const int64_t F = encoder_of(state).config().feature_size();
+        at::Tensor rows = at::empty({static_cast<int64_t>(units.ids.size()), F}, at::kFloat);  // [N, F]
         model::for_each_batch(lengths, cancellation, [&](const std::vector<int64_t>& windows) {
           const at::Tensor encoded = encode_on_cpu(state, units, windows);
           int64_t row = 0;
@@ -152,56 +152,8 @@ Napi::Value close_feature_store(const Call& call) {
       from_nothing);
 }
 
-training::NamedParameters parameters_of(SessionState& state, const std::string& part) {
-  if (part == "head") return head_of(state).parameters();
-  return training::pretraining_parameters(encoder_of(state), pretraining_heads_of(state));
-}
-
-Napi::Value init_optimizer(const Call& call) {
-  const std::string part = to_string(call.info[0], "part");
-  check_argument(part == "head" || part == "pretraining", "part", "head or pretraining", part);
-  const training::OptimizerConfig config = to_optimizer_config(call.info[1]);
-  return call.queue<Nothing>(
-      [part, config](SessionState& state) {
-        state.optimizer.emplace(config, parameters_of(state, part));
-        return Nothing();
-      },
-      from_nothing);
-}
-
-Napi::Value load_optimizer(const Call& call) {
-  const model::TensorFile file = to_tensor_file(call.info[0]);
-  return call.queue<Nothing>(
-      [file](SessionState& state) {
-        optimizer_of(state).load(file);
-        return Nothing();
-      },
-      from_nothing);
-}
-
 std::vector<int64_t> widened(const std::vector<int32_t>& values) {
   return {values.begin(), values.end()};
-}
-
-Napi::Value train_step(const Call& call) {
-  const Napi::Object request = to_object(call.info[0], "request");
-  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
-  const std::vector<int64_t> sequences = widened(to_int32_vector(request.Get("sequences"), "sequences"));
-  const std::vector<int32_t> tags = to_int32_vector(request.Get("tags"), "tags");
-  const training::LearningRates rates = to_learning_rates(request.Get("learningRates"));
-  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
-  return call.queue<training::StepResult>(
-      [=](SessionState& state) {
-        const features::PackedFeatures batch = shared->store.gather(sequences);
-        return training::train_step(head_of(state), optimizer_of(state), batch, at::tensor(tags, at::kInt),
-                                    rates, seed);
-      },
-      [](Napi::Env env, training::StepResult& step) -> Napi::Value {
-        Napi::Object result = Napi::Object::New(env);
-        result.Set("loss", step.loss);
-        result.Set("gradientNorm", step.gradient_norm);
-        return result;
-      });
 }
 
 Napi::Value tag(const Call& call) {
@@ -368,13 +320,10 @@ void register_session(Napi::Env env, Napi::Object exports) {
   set_method(prototype, "createFeatureStore", async_method<create_feature_store>);
   set_method(prototype, "appendFeatures", async_method<append_features>);
   set_method(prototype, "closeFeatureStore", async_method<close_feature_store>);
-  set_method(prototype, "initOptimizer", async_method<init_optimizer>);
-  set_method(prototype, "loadOptimizer", async_method<load_optimizer>);
-  set_method(prototype, "trainStep", async_method<train_step>);
   set_method(prototype, "tag", async_method<tag>);
   set_method(prototype, "tagFeatures", async_method<tag_features>);
   set_method(prototype, "dispose", dispose);
-  register_pretraining(prototype);
+  register_training(prototype);
   exports.Set("Session", session);
 
   const Napi::Function token = define_class(env, "CancelToken", raw_constructor<construct_cancel_token>);

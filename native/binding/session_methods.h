@@ -91,7 +91,7 @@ inline void set_method(Napi::Object prototype, const char* name, Method method) 
       name, Napi::Function::New(prototype.Env(), method, name), napi_default_method));
 }
 
-/// The methods of lib/native/binding.ts that pretrain.
-void register_pretraining(Napi::Object session_prototype);
+/// The methods of lib/native/binding.ts that train.
+void register_training(Napi::Object session_prototype);
 
 }  // namespace albert_ner::binding

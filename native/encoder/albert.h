@@ -1,6 +1,7 @@
 // The ALBERT encoder: configuration, weights, and its forward pass up to the second-to-last layer.
 #pragma once
 
+#include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
 #include <map>
@@ -28,11 +29,16 @@ struct AlbertConfig {
   Activation activation = Activation::kGeluErf;
   LayerNormPlacement layer_norm_placement = LayerNormPlacement::kPost;
   double layer_norm_eps = 1e-12;
+  double initializer_range = 0.02;  // standard deviation of random weights
   int64_t max_position = 0;
   int64_t type_vocab_size = 0;
   int64_t cls_id = 0;
   int64_t sep_id = 0;
+  /// Hidden states that make the features, side by side: 0 the embeddings, k the output of layer k.
+  std::vector<int64_t> feature_layers;
 
+  /// F: width of the features.
+  int64_t feature_size() const { return hidden_size * static_cast<int64_t>(feature_layers.size()); }
   /// Longest sequence in units: two positions belong to [CLS] and [SEP].
   int64_t max_units() const { return max_position - 2; }
 };
@@ -41,13 +47,16 @@ struct AlbertConfig {
 /// bright).
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
+/// What the names of the weights of a group of layers start with.
+std::string layer_prefix(int64_t group);
+
 /// Names and shapes an encoder of this config needs, in a fixed order.
 std::vector<std::pair<std::string, std::vector<int64_t>>> weight_shapes(const AlbertConfig& config);
 
-/// Weights of these names and shapes drawn from N(0, 0.02); biases 0, scales of layer norms 1. Equal for
+/// Weights of these names and shapes drawn from N(0, deviation); biases 0, scales of layer norms 1. Equal for
 /// equal seeds.
 NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes,
-                            uint64_t seed, at::Device device);
+                            double deviation, uint64_t seed, at::Device device);
 
 at::Tensor activate(const at::Tensor& rows, Activation activation);
 
@@ -68,6 +77,14 @@ struct TokenPack {
   std::vector<int64_t> lengths;  // [B], sum M
 };
 
+/// Zeroes elements with a probability and scales the others up, in training.
+struct Dropout {
+  double probability = 0;
+  at::Generator generator;
+
+  at::Tensor operator()(const at::Tensor& rows);
+};
+
 class Albert {
  public:
   /// `weights` in the order of weight_shapes, on one device.
@@ -81,20 +98,22 @@ class Albert {
   /// [V, E]
   const at::Tensor& word_embeddings() const { return weight("embeddings.word_embeddings.weight"); }
 
-  /// Hidden states of the second-to-last layer (the embeddings' when there is one layer only), packed,
-  /// without the rows of [CLS] and [SEP]. The last layer and the pooler are never computed, nor any padding.
+  /// Features of packed units, without the rows of [CLS] and [SEP]. Layers above the highest feature layer
+  /// and the pooler are never computed, nor any padding.
   ///
   ///   sequences  sequence numbers of `units` to encode
-  ///   returns    [sum of their lengths, D] float32 on the encoder's device, in the order of `sequences`
+  ///   dropout    applied to the embeddings and to what every sublayer adds; null: none
+  ///   returns    [sum of their lengths, F] float32 on the encoder's device, in the order of `sequences`
   ///
-  /// A row depends on its own sequence only, up to float rounding. Throws kInvalidArgument for an id outside
-  /// the vocabulary and a sequence longer than max_units.
-  at::Tensor encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const;
+  /// A row depends on its own sequence only, up to float rounding. Differentiable in the weights. Throws
+  /// kInvalidArgument for an id outside the vocabulary and a sequence longer than max_units.
+  at::Tensor encode(const PackedUnits& units, const std::vector<int64_t>& sequences,
+                    Dropout* dropout = nullptr) const;
 
-  /// Hidden states after the first `layers` layers, [M, D] float32 on the encoder's device; differentiable in
-  /// the weights. Throws kInvalidArgument for ids and types outside their tables and lengths beyond the
-  /// positions.
-  at::Tensor hidden_states(const TokenPack& pack, int64_t layers) const;
+  /// Hidden states 0 to `last`, each [M, D] float32 on the encoder's device; differentiable in the weights.
+  /// Throws kInvalidArgument for ids and types outside their tables and lengths beyond the positions.
+  std::vector<at::Tensor> hidden_states(const TokenPack& pack, int64_t last,
+                                        Dropout* dropout = nullptr) const;
 
  private:
   const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }

@@ -26,12 +26,6 @@
 namespace albert_ner::encoder {
 namespace {
 
-constexpr double kInitialDeviation = 0.02;
-
-std::string layer_prefix(int64_t group) {
-  return "encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers.0.";
-}
-
 bool ends_with(const std::string& text, const std::string& suffix) {
   return text.size() >= suffix.size() &&
          text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
@@ -42,6 +36,10 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
 }
 
 }  // namespace
+
+std::string layer_prefix(int64_t group) {
+  return "encoder.albert_layer_groups." + std::to_string(group) + ".albert_layers.0.";
+}
 
 std::vector<std::pair<std::string, std::vector<int64_t>>> weight_shapes(const AlbertConfig& config) {
   const int64_t V = config.vocab_size;
@@ -95,12 +93,21 @@ at::Tensor activate(const at::Tensor& rows, Activation activation) {
   throw_invalid("activation", "a known activation", std::to_string(static_cast<int>(activation)));
 }
 
+at::Tensor Dropout::operator()(const at::Tensor& rows) {
+  if (probability == 0) return rows;
+  const double kept = 1 - probability;
+  // Drawn on the CPU, where the generator lives, so that a seed means the same on every device.
+  const at::Tensor mask =
+      at::empty(rows.sizes(), rows.options().device(at::kCPU)).bernoulli_(kept, generator);
+  return rows * mask.div_(kept).to(rows.device());
+}
+
 Albert::Albert(AlbertConfig config, NamedTensors weights) : config_(config), weights_(std::move(weights)) {
   by_name_.insert(weights_.begin(), weights_.end());
 }
 
 NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector<int64_t>>>& shapes,
-                            uint64_t seed, at::Device device) {
+                            double deviation, uint64_t seed, at::Device device) {
   at::Generator generator = at::detail::createCPUGenerator(seed);
   NamedTensors weights;
   for (const auto& [name, shape] : shapes) {
@@ -112,7 +119,7 @@ NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector
     } else if (norm) {
       tensor = at::ones(shape);
     } else {
-      tensor = at::empty(shape).normal_(0, kInitialDeviation, generator);
+      tensor = at::empty(shape).normal_(0, deviation, generator);
     }
     weights.emplace_back(name, tensor.to(device));
   }
@@ -120,7 +127,7 @@ NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector
 }
 
 Albert Albert::random(const AlbertConfig& config, uint64_t seed, at::Device device) {
-  return Albert(config, random_weights(weight_shapes(config), seed, device));
+  return Albert(config, random_weights(weight_shapes(config), config.initializer_range, seed, device));
 }
 
 at::Device Albert::device() const {
@@ -216,24 +223,27 @@ void Albert::check(const TokenPack& pack) const {
   }
 }
 
-at::Tensor Albert::hidden_states(const TokenPack& pack, int64_t layers) const {
+std::vector<at::Tensor> Albert::hidden_states(const TokenPack& pack, int64_t last, Dropout* dropout) const {
   check(pack);
-  if (pack.ids.empty()) return at::zeros({0, config_.hidden_size}, weights_.front().second.options());
-  at::Tensor rows = embed(pack);  // [M, D]
-  for (int64_t layer = 0; layer < layers; ++layer) {
+  auto drop = [&](const at::Tensor& rows) { return dropout == nullptr ? rows : (*dropout)(rows); };
+  std::vector<at::Tensor> states = {drop(embed(pack))};  // each [M, D]
+  for (int64_t layer = 0; layer < last; ++layer) {
     const std::string name = layer_prefix(layer * config_.group_count / config_.layer_count);
+    at::Tensor rows = states.back();
     if (config_.layer_norm_placement == LayerNormPlacement::kPost) {
-      rows = layer_norm(rows + attend(rows, pack.lengths, name), name + "attention.LayerNorm");
-      rows = layer_norm(rows + feed_forward(rows, name), name + "full_layer_layer_norm");
+      rows = layer_norm(rows + drop(attend(rows, pack.lengths, name)), name + "attention.LayerNorm");
+      rows = layer_norm(rows + drop(feed_forward(rows, name)), name + "full_layer_layer_norm");
     } else {
-      rows = rows + attend(layer_norm(rows, name + "attention.LayerNorm"), pack.lengths, name);
-      rows = rows + feed_forward(layer_norm(rows, name + "full_layer_layer_norm"), name);
+      rows = rows + drop(attend(layer_norm(rows, name + "attention.LayerNorm"), pack.lengths, name));
+      rows = rows + drop(feed_forward(layer_norm(rows, name + "full_layer_layer_norm"), name));
     }
+    states.push_back(rows);
   }
-  return rows;
+  return states;
 }
 
-at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& sequences) const {
+at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& sequences,
+                          Dropout* dropout) const {
   // Longest first, so that equal lengths adjoin; `order` says which place of `sequences` each pack position
   // holds.
   auto length = [&](int64_t place) {
@@ -266,7 +276,13 @@ at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& 
     pack.ids.push_back(config_.sep_id);
     pack.lengths.push_back(count + 2);
   }
-  return hidden_states(pack, config_.layer_count - 1).index_select(0, to_device(pack_row, device()));
+  if (pack.ids.empty()) return at::zeros({0, config_.feature_size()}, weights_.front().second.options());
+  const int64_t last = *std::max_element(config_.feature_layers.begin(), config_.feature_layers.end());
+  const std::vector<at::Tensor> states = hidden_states(pack, last, dropout);
+  const at::Tensor rows = to_device(pack_row, device());
+  std::vector<at::Tensor> features;
+  for (int64_t layer : config_.feature_layers) features.push_back(states[layer].index_select(0, rows));
+  return features.size() == 1 ? features.front() : at::cat(features, 1);  // [N, F]
 }
 
 }  // namespace albert_ner::encoder

@@ -6,6 +6,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 
 #include <cmath>
 #include <limits>
@@ -30,6 +31,8 @@ enum ParameterIndex : size_t {
   kTransitions,
   kStartTransitions,
   kEndTransitions,
+  kMixWeights,
+  kMixScale,
 };
 
 std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
@@ -48,6 +51,10 @@ std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
   shapes.push_back({"crf.transitions", {K, K}});
   shapes.push_back({"crf.start_transitions", {K}});
   shapes.push_back({"crf.end_transitions", {K}});
+  if (config.mixed_layers > 1) {
+    shapes.push_back({"mix.weights", {config.mixed_layers}});
+    shapes.push_back({"mix.scale", {1}});
+  }
   return shapes;
 }
 
@@ -58,7 +65,9 @@ std::vector<std::pair<std::string, at::Tensor>> random_parameters(const HeadConf
     double bound = 0.1;  // crf
     if (name.rfind("bilstm", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(config.hidden_size));
     if (name.rfind("classifier", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(2 * config.hidden_size));
-    parameters.emplace_back(name, at::empty(shape).uniform_(-bound, bound, generator));
+    const bool mix = name.rfind("mix", 0) == 0;  // starts as the plain mean
+    parameters.emplace_back(name, mix ? at::full(shape, name == "mix.scale" ? 1 : 0, at::kFloat)
+                                      : at::empty(shape).uniform_(-bound, bound, generator));
   }
   return parameters;
 }
@@ -108,13 +117,20 @@ at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
   return rows * at::empty_like(rows).bernoulli_(kept, *dropout).div_(kept);
 }
 
+at::Tensor Head::mix(const at::Tensor& features) const {
+  if (config_.mixed_layers == 1) return features;
+  const int64_t M = config_.mixed_layers;
+  const at::Tensor weights = parameter(kMixWeights).softmax(0) * parameter(kMixScale);     // [M]
+  return at::matmul(weights, features.view({features.size(0), M, config_.feature_size}));  // [N, D]
+}
+
 at::Tensor Head::emissions(const at::Tensor& features, const at::Tensor& offsets,
                            at::Generator* dropout) const {
   const ops::LstmWeights forward{parameter(kWeightIh), parameter(kWeightHh), parameter(kBiasIh),
                                  parameter(kBiasHh)};
   const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse),
                                  parameter(kBiasIhReverse), parameter(kBiasHhReverse)};
-  const at::Tensor hidden = ops::bilstm(drop(features, dropout), offsets, forward, reverse);  // [N, 2H]
+  const at::Tensor hidden = ops::bilstm(drop(mix(features), dropout), offsets, forward, reverse);  // [N, 2H]
   return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
 }
 

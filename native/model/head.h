@@ -18,12 +18,13 @@ namespace albert_ner::model {
 enum class TagRole : int32_t { kOutside = 0, kBegin = 1, kInside = 2, kEnd = 3, kSingle = 4 };
 
 struct HeadConfig {
-  int64_t feature_size = 0;                  // D
-  int64_t hidden_size = 0;                   // H, per direction
-  int64_t tag_count = 0;                     // K
-  double dropout = 0;                        // of features and of the BiLSTM's output, training only
-  std::vector<TagRole> tag_roles;            // [K]
-  std::vector<int32_t> tag_labels;           // [K], -1 for O
+  int64_t feature_size = 0;         // D, of one hidden state
+  int64_t mixed_layers = 1;         // M hidden states side by side, mixed by learned weights if M > 1
+  int64_t hidden_size = 0;          // H, per direction
+  int64_t tag_count = 0;            // K
+  double dropout = 0;               // of features and of the BiLSTM's output, training only
+  std::vector<TagRole> tag_roles;   // [K]
+  std::vector<int32_t> tag_labels;  // [K], -1 for O
   std::vector<uint8_t> allowed_transitions;  // [K*K], row i column j: j may follow i
   std::vector<uint8_t> allowed_starts;       // [K]
   std::vector<uint8_t> allowed_ends;         // [K]
@@ -44,12 +45,12 @@ class Head {
   Head(HeadConfig config, const TensorFile& file);
 
   const HeadConfig& config() const { return config_; }
-  /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*.
+  /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*, and mix.* if layers are mixed.
   const std::vector<std::pair<std::string, at::Tensor>>& parameters() const { return parameters_; }
   /// [K] int32: the tag that prolongs a span ending in tag k, -1 for none.
   const at::Tensor& continuation() const { return continuation_; }
 
-  /// Emissions of packed features, [N, D] and [B+1] to [N, K]. With a generator dropout is applied, drawn
+  /// Emissions of packed features, [N, M*D] and [B+1] to [N, K]. With a generator dropout is applied, drawn
   /// from it.
   at::Tensor emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const;
   ConstrainedTransitions constrained() const;
@@ -57,6 +58,9 @@ class Head {
  private:
   Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> parameters);
   const at::Tensor& parameter(size_t index) const { return parameters_[index].second; }
+  /// [N, M*D] to [N, D]: scale * sum of softmax(weights)[m] * state m. Source: Peters et al. 2018,
+  /// section 3.2.
+  at::Tensor mix(const at::Tensor& features) const;
   at::Tensor drop(const at::Tensor& rows, at::Generator* dropout) const;
 
   HeadConfig config_;

@@ -77,7 +77,9 @@ Losses losses(const encoder::Albert& encoder, const encoder::NamedTensors& heads
               const PretrainingBatch& batch) {
   check(batch, encoder.config().vocab_size);
   const at::Device device = encoder.device();
-  const at::Tensor hidden = encoder.hidden_states(batch.tokens, encoder.config().layer_count);  // [M, D]
+  check_argument(!batch.tokens.ids.empty(), "ids", "at least one row", 0);
+  const at::Tensor hidden =
+      encoder.hidden_states(batch.tokens, encoder.config().layer_count).back();  // [M, D]
   Losses result{at::zeros({}, hidden.options()), at::zeros({}, hidden.options()), {}};
   if (!batch.masked_rows.empty()) {
     const at::Tensor expected = to_device(batch.masked_ids, device);  // [P]
@@ -142,7 +144,7 @@ std::vector<std::pair<std::string, std::vector<int64_t>>> pretraining_shapes(
 
 encoder::NamedTensors random_pretraining_weights(const encoder::AlbertConfig& config, uint64_t seed,
                                                  at::Device device) {
-  return encoder::random_weights(pretraining_shapes(config), seed, device);
+  return encoder::random_weights(pretraining_shapes(config), config.initializer_range, seed, device);
 }
 
 NamedParameters pretraining_parameters(const encoder::Albert& encoder, const encoder::NamedTensors& heads) {

@@ -18,7 +18,7 @@ namespace albert_ner::training {
 std::vector<std::pair<std::string, std::vector<int64_t>>> pretraining_shapes(
     const encoder::AlbertConfig& config);
 
-/// Weights of both heads in the order of pretraining_shapes: N(0, 0.02), biases 0, layer norm 1 and 0.
+/// Weights of both heads in the order of pretraining_shapes, drawn like the encoder's.
 encoder::NamedTensors random_pretraining_weights(const encoder::AlbertConfig& config, uint64_t seed,
                                                  at::Device device);
 

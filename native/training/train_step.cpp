@@ -2,32 +2,114 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+
+#include <numeric>
+#include <set>
 
 #include "common/check.h"
 #include "ops/crf/crf.h"
 #include "training/gradients.h"
 
 namespace albert_ner::training {
+namespace {
 
-double LearningRates::of(const std::string& parameter) const {
-  if (parameter.rfind("bilstm.", 0) == 0) return bilstm;
-  return parameter.rfind("classifier.", 0) == 0 ? classifier : crf;
+/// [N, K] bool: the tags each row may have.
+at::Tensor allowed_tags(const Annotation& annotation, const at::Tensor& offsets, int64_t K) {
+  const int64_t N = static_cast<int64_t>(annotation.tags.size());
+  at::Tensor allowed = at::empty({N, K}, at::kBool);
+  bool* values = allowed.mutable_data_ptr<bool>();
+  const int32_t* starts = offsets.const_data_ptr<int32_t>();
+  for (int64_t b = 0; b + 1 < offsets.numel(); ++b) {
+    for (int64_t row = starts[b]; row < starts[b + 1]; ++row) {
+      const int32_t tag = annotation.tags[row];
+      for (int64_t k = 0; k < K; ++k) {
+        values[row * K + k] = k == tag || (tag == 0 && annotation.open[b * K + k] != 0);
+      }
+    }
+  }
+  return allowed;
 }
 
-StepResult train_step(model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
-                      const at::Tensor& tags, const LearningRates& rates, uint64_t seed) {
-  const int64_t N = batch.rows.size(0);
-  check_argument(N > 0, "sequences", "at least one unit", N);
-  const GradientScope scope(head.parameters());
-  at::Generator generator = at::detail::createCPUGenerator(seed);
-  const at::Tensor emissions = head.emissions(batch.rows, batch.offsets, &generator);  // [N, K]
+/// Mean loss per unit of emissions [N, K].
+at::Tensor mean_nll(const model::Head& head, const at::Tensor& emissions, const at::Tensor& offsets,
+                    const Annotation& annotation) {
+  const int64_t N = emissions.size(0);
+  const int64_t K = emissions.size(1);
+  check_argument(static_cast<int64_t>(annotation.tags.size()) == N, "tags", "one tag per unit",
+                 annotation.tags.size());
   const model::ConstrainedTransitions crf = head.constrained();
-  const at::Tensor nll =
-      ops::crf_nll(emissions, tags, batch.offsets, crf.transitions, crf.start, crf.end);  // [B]
-  const at::Tensor loss = nll.sum() / static_cast<double>(N);
+  at::Tensor nll;  // [B]
+  if (annotation.open.empty()) {
+    nll = ops::crf_nll(emissions, at::tensor(annotation.tags, at::kInt), offsets, crf.transitions, crf.start,
+                       crf.end);
+  } else {
+    const size_t expected = static_cast<size_t>((offsets.numel() - 1) * K);
+    check_argument(annotation.open.size() == expected, "open", "a flag per sequence and tag",
+                   annotation.open.size());
+    nll = ops::crf_partial_nll(emissions, allowed_tags(annotation, offsets, K), offsets, crf.transitions,
+                               crf.start, crf.end);
+  }
+  return nll.sum() / static_cast<double>(N);
+}
+
+StepResult descend(const GradientScope& scope, Optimizer& optimizer, const at::Tensor& loss,
+                   const LearningRates& rates) {
   const std::vector<at::Tensor> gradients = scope.gradients(loss);
   const double norm = optimizer.step(gradients, [&](const std::string& name) { return rates.of(name); });
   return {loss.item<double>(), norm};
+}
+
+bool starts_with(const std::string& text, const char* prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
+
+}  // namespace
+
+double LearningRates::of(const std::string& parameter) const {
+  if (starts_with(parameter, "bilstm.")) return bilstm;
+  if (starts_with(parameter, "crf.")) return crf;
+  if (starts_with(parameter, "classifier.") || starts_with(parameter, "mix.")) return classifier;
+  return encoder;
+}
+
+NamedParameters tagger_parameters(const encoder::Albert& encoder, const model::Head& head, int64_t layers) {
+  const encoder::AlbertConfig& config = encoder.config();
+  std::set<std::string> groups;
+  for (int64_t layer = std::max<int64_t>(config.layer_count - layers, 0); layer < config.layer_count; ++layer)
+    groups.insert(encoder::layer_prefix(layer * config.group_count / config.layer_count));
+  NamedParameters parameters;
+  for (const auto& entry : encoder.weights()) {
+    bool trained = layers >= config.layer_count;
+    for (const std::string& group : groups) trained = trained || starts_with(entry.first, group.c_str());
+    if (trained) parameters.push_back(entry);
+  }
+  parameters.insert(parameters.end(), head.parameters().begin(), head.parameters().end());
+  return parameters;
+}
+
+StepResult train_step(const model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
+                      const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
+  check_argument(batch.rows.size(0) > 0, "sequences", "at least one unit", batch.rows.size(0));
+  const GradientScope scope(optimizer.parameters());
+  at::Generator generator = at::detail::createCPUGenerator(seed);
+  const at::Tensor emissions = head.emissions(batch.rows, batch.offsets, &generator);  // [N, K]
+  return descend(scope, optimizer, mean_nll(head, emissions, batch.offsets, annotation), rates);
+}
+
+StepResult fine_tune_step(const encoder::Albert& encoder, const model::Head& head, Optimizer& optimizer,
+                          const encoder::PackedUnits& units, const Annotation& annotation,
+                          const LearningRates& rates, double encoder_dropout, uint64_t seed) {
+  check_argument(!units.ids.empty(), "ids", "at least one unit", units.ids.size());
+  const GradientScope scope(optimizer.parameters());
+  encoder::Dropout dropout{encoder_dropout, at::detail::createCPUGenerator(seed)};
+  std::vector<int64_t> all(static_cast<size_t>(units.sequence_count()));
+  std::iota(all.begin(), all.end(), 0);
+  const at::Tensor features = encoder.encode(units, all, &dropout).cpu();              // [N, F]
+  const at::Tensor offsets = at::tensor(units.offsets, at::kInt);                      // [B+1]
+  const at::Tensor emissions = head.emissions(features, offsets, &dropout.generator);  // [N, K]
+  return descend(scope, optimizer, mean_nll(head, emissions, offsets, annotation), rates);
 }
 
 }  // namespace albert_ner::training

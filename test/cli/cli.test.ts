@@ -45,7 +45,7 @@ test('usage errors exit with 2 and write nothing to standard output', async (t) 
     ['train', '--seed', '1.5'],
     ['train', '--set', 'train.epocs=3'],
     ['train', '--stop-after', '0'],
-    ['pretrain', '--steps', '5', '--out', 'x', '--text', 'y'],
+    ['pretrain', '--steps', '5', '--out', 'x'],
     ['pretrain', '--steps', '0', '--out', 'x'],
   ]) {
     const { code, stdout, stderr } = await runCli(args, { cwd: folder });

@@ -53,7 +53,9 @@ test('later overrides win, and learning rates follow the common one unless given
   const set = ['train.learning_rate=3e-5', 'train.learning_rates.crf=0.1', 'batch_size=8', 'batch_size=9'];
   const { config } = await loadConfig({ file, set });
   t.is(config.batchSize, 9);
-  t.deepEqual(config.train.learningRates, { bilstm: 3e-5, classifier: 3e-5, crf: 0.1 });
+  const { encoder, ...head } = config.train.learningRates;
+  t.deepEqual(head, { bilstm: 3e-5, classifier: 3e-5, crf: 0.1 });
+  t.true(Math.abs(encoder - 3e-6) < 1e-12);
 });
 
 test('resolved settings load to the same settings', async (t) => {

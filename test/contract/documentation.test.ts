@@ -98,9 +98,9 @@ test('both READMEs have the same commands, examples and links', async (t) => {
 test('models/README.md lists every setting with its default', async (t) => {
   const text = await document('models/README.md');
   const { settings } = await loadConfig({});
-  const table = text.slice(text.indexOf('## Settings'), text.indexOf('## A model directory'));
+  const table = text.slice(text.indexOf('## Settings'), text.indexOf('## Several corpora'));
   const rows = new Map(
-    [...table.matchAll(/^\| `([a-z_.]+)` +\| ([^|]+)\|/gm)].map(([, key, value]) => [key, value.trim()]),
+    [...table.matchAll(/^\| `([a-z0-9_.]+)` +\| ([^|]+)\|/gm)].map(([, key, value]) => [key, value.trim()]),
   );
   const flatten = (value: object, prefix = ''): [string, unknown][] =>
     Object.entries(value).flatMap(([key, inner]) =>

@@ -7,12 +7,13 @@ import { loadConfig } from '../../lib/config/load-config.js';
 import type { Config } from '../../lib/config/schema.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
+import type { EntityReport } from '../../lib/evaluation/entity-f1.js';
 import { type BuildVocabOptions, VocabBuilder } from '../../lib/text/build-vocab.js';
 import type { Vocab } from '../../lib/text/vocab.js';
 import { initEncoder } from '../../lib/training/init-encoder.js';
 import { type TrainOptions, type TrainResult, train } from '../../lib/training/trainer.js';
 
-const TINY_ENCODER: EncoderConfig = {
+export const TINY_ENCODER: EncoderConfig = {
   layout: 'google',
   vocabSize: 0,
   embeddingSize: 32,
@@ -24,6 +25,7 @@ const TINY_ENCODER: EncoderConfig = {
   activation: 'gelu_erf',
   layerNormPlacement: 'post',
   layerNormEps: 1e-12,
+  initializerRange: 0.02,
   maxPosition: 128,
   typeVocabSize: 2,
 };
@@ -68,15 +70,44 @@ export async function tinyConfig(...set: string[]): Promise<Config> {
   return config;
 }
 
-/** Trains a model into `folder`/model on files written there. */
+export interface TinyTraining extends Partial<Omit<TrainOptions, 'encoder'>> {
+  /** null: none. */
+  devData?: string | null;
+}
+
+/** Trains on tiny files. */
+export async function trainOn(
+  files: TinyFiles,
+  { devData = files.devData, ...options }: TinyTraining & { output: string },
+): Promise<TrainResult> {
+  const config = options.config ?? (await tinyConfig());
+  const corpora = [
+    {
+      name: 'tiny',
+      data: files.trainData,
+      dev: devData,
+      devEvery: null,
+      format: 'auto' as const,
+      labels: {},
+      unannotated: [],
+      repeat: 1,
+    },
+  ];
+  return train({
+    ...options,
+    encoder: files.encoder,
+    config: { ...config, train: { ...config.train, corpora } },
+  });
+}
+
+/** Trains a model into `folder`/model on files written there. `report` is that on the dev data. */
 export async function trainTinyModel(
   folder: string,
-  options: Partial<TrainOptions> = {},
-): Promise<TrainResult & { files: TinyFiles }> {
+  options: TinyTraining = {},
+): Promise<TrainResult & { files: TinyFiles; report: EntityReport }> {
   const files = await writeTinyFiles(folder);
-  const config = options.config ?? (await tinyConfig());
-  const result = await train({ ...files, output: join(folder, 'model'), ...options, config });
-  return { ...result, files };
+  const result = await trainOn(files, { output: join(folder, 'model'), ...options });
+  return { ...result, files, report: result.reports.tiny };
 }
 
 export function buildVocab(texts: Iterable<string>, options?: BuildVocabOptions): Vocab {

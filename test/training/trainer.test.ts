@@ -8,9 +8,9 @@ import { AlbertNerError } from '../../lib/errors.js';
 import { evaluateCorpus } from '../../lib/evaluation/evaluate.js';
 import { loadModel } from '../../lib/model/load-model.js';
 import type { TrainingEvent } from '../../lib/training/events.js';
-import { train, trainingFiles } from '../../lib/training/trainer.js';
+import { trainingFiles } from '../../lib/training/trainer.js';
 import { temporaryFolder } from '../support/paths.js';
-import { tinyConfig, trainTinyModel, writeTinyFiles } from '../support/tiny-model.js';
+import { tinyConfig, trainOn, trainTinyModel, writeTinyFiles } from '../support/tiny-model.js';
 
 async function weightsHash(directory: string): Promise<string> {
   return createHash('sha256')
@@ -33,8 +33,8 @@ test('a short run learns the sample corpus and reports every stage', async (t) =
     devData: join(folder, 'train.txt'),
     onEvent: (event) => events.push(event),
   });
-  t.true((report?.micro.f1 ?? 0) > 0.7, `F1 on the sentences it was trained on: ${report?.micro.f1}`);
-  t.deepEqual(Object.keys(report?.types ?? {}).sort(), ['LOC', 'ORG', 'PER', 'T']);
+  t.true(report.micro.f1 > 0.7, `F1 on the sentences it was trained on: ${report.micro.f1}`);
+  t.deepEqual(Object.keys(report.types).sort(), ['LOC', 'ORG', 'PER', 'T']);
   const losses = events.flatMap((event) => (event.type === 'epoch' ? [event.loss] : []));
   t.is(losses.length, 25);
   t.true(losses[24] < losses[0] / 4, `losses ${losses}`);
@@ -59,7 +59,7 @@ test('two runs with one seed give equal weights, another seed gives others', asy
   const hashes = [];
   for (const [index, seed] of [1, 1, 2].entries()) {
     const config = await tinyConfig('train.epochs=2', `seed=${seed}`);
-    const { directory } = await train({ ...files, config, output: join(folder, `model-${index}`) });
+    const { directory } = await trainOn(files, { config, output: join(folder, `model-${index}`) });
     hashes.push(await weightsHash(directory));
   }
   t.is(hashes[0], hashes[1]);
@@ -70,11 +70,11 @@ test('four epochs equal two epochs and a resume of two, bit for bit', async (t) 
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
   const config = await tinyConfig('train.epochs=4');
-  const whole = await train({ ...files, config, output: join(folder, 'whole') });
+  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
   const output = join(folder, 'parts');
-  await train({ ...files, config, output, stopAfterEpochs: 2 });
-  const parts = await train({ ...files, config, output, resume: true });
-  t.deepEqual(parts.report, whole.report);
+  await trainOn(files, { config, output, stopAfterEpochs: 2 });
+  const parts = await trainOn(files, { config, output, resume: true });
+  t.deepEqual(parts.reports, whole.reports);
   t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
   const last = await tensorsOf(trainingFiles(output).last);
   t.deepEqual(last, await tensorsOf(trainingFiles(whole.directory).last));
@@ -85,11 +85,10 @@ test('an aborted run saves its state and resumes in the middle of an epoch to th
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
   const config = await tinyConfig('train.epochs=2');
-  const whole = await train({ ...files, config, output: join(folder, 'whole') });
+  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
   const output = join(folder, 'parts');
   const controller = new AbortController();
-  const aborted = train({
-    ...files,
+  const aborted = trainOn(files, {
     config,
     output,
     signal: controller.signal,
@@ -99,7 +98,7 @@ test('an aborted run saves its state and resumes in the middle of an epoch to th
   });
   const error = await t.throwsAsync(aborted, { instanceOf: AlbertNerError });
   t.is((error as AlbertNerError).code, 'ERR_ABORTED');
-  const parts = await train({ ...files, config, output, resume: true });
+  const parts = await trainOn(files, { config, output, resume: true });
   t.is(parts.steps, whole.steps);
   t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
 });
@@ -128,8 +127,8 @@ test('without dev data the last epoch is the model', async (t) => {
   const files = await writeTinyFiles(folder);
   const config = await tinyConfig('train.epochs=2');
   const output = join(folder, 'model');
-  const { report, best } = await train({ ...files, devData: undefined, config, output });
-  t.is(report, null);
+  const { reports, best } = await trainOn(files, { devData: null, config, output });
+  t.deepEqual(reports, {});
   t.is(best?.epoch, 2);
 });
 
@@ -137,9 +136,9 @@ test('a resume with other settings is refused and names the setting', async (t) 
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
   const output = join(folder, 'model');
-  await train({ ...files, config: await tinyConfig('train.epochs=1'), output });
+  await trainOn(files, { config: await tinyConfig('train.epochs=1'), output });
   const config = await tinyConfig('batch_size=4');
-  const error = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  const error = await t.throwsAsync(trainOn(files, { config, output, resume: true }));
   t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
   t.is((error as AlbertNerError).details.option, 'batch_size');
 });
@@ -149,13 +148,13 @@ test('a resume without a checkpoint or from a damaged one is refused and changes
   const files = await writeTinyFiles(folder);
   const config = await tinyConfig('train.epochs=1');
   const output = join(folder, 'model');
-  const missing = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  const missing = await t.throwsAsync(trainOn(files, { config, output, resume: true }));
   t.is((missing as AlbertNerError).code, 'ERR_MODEL_NOT_FOUND');
-  await train({ ...files, config, output });
+  await trainOn(files, { config, output });
   const { last } = trainingFiles(output);
   const bytes = await readFile(last);
   await writeFile(last, bytes.subarray(0, bytes.length - 100));
-  const damaged = await t.throwsAsync(train({ ...files, config, output, resume: true }));
+  const damaged = await t.throwsAsync(trainOn(files, { config, output, resume: true }));
   t.is((damaged as AlbertNerError).code, 'ERR_CHECKPOINT_UNREADABLE');
   t.is((await readFile(last)).length, bytes.length - 100);
 });
@@ -168,7 +167,7 @@ test('settings that disagree with the encoder are refused by name', async (t) =>
     ['embedding_size=768', 'embedding_size'],
     ['max_length=512', 'max_length'],
   ]) {
-    const error = await t.throwsAsync(train({ ...files, config: await tinyConfig(set), output }));
+    const error = await t.throwsAsync(trainOn(files, { config: await tinyConfig(set), output }));
     t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
     t.is((error as AlbertNerError).details.option, option);
   }
@@ -178,7 +177,7 @@ test('a label outside the configured tags is refused with its file and line', as
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
   const config = await tinyConfig('tags=[PER, LOC]');
-  const error = await t.throwsAsync(train({ ...files, config, output: join(folder, 'model') }));
+  const error = await t.throwsAsync(trainOn(files, { config, output: join(folder, 'model') }));
   t.is((error as AlbertNerError).code, 'ERR_INVALID_DATA');
   t.is((error as AlbertNerError).details.file, files.trainData);
   t.is(typeof (error as AlbertNerError).details.line, 'number');

@@ -76,6 +76,15 @@ at::Tensor crf_nll(const at::Tensor& emissions, const at::Tensor& tags, const at
   return CrfNllFunction::apply(emissions, tags, offsets, transitions, start_transitions, end_transitions);
 }
 
+at::Tensor crf_partial_nll(const at::Tensor& emissions, const at::Tensor& allowed, const at::Tensor& offsets,
+                           const at::Tensor& transitions, const at::Tensor& start_transitions,
+                           const at::Tensor& end_transitions) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  check_tensor(allowed, "allowed", emissions.sizes(), at::kBool, emissions.device());
+  return CrfPartialNllFunction::apply(emissions, allowed, offsets, transitions, start_transitions,
+                                      end_transitions);
+}
+
 std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, const at::Tensor& offsets,
                                                const at::Tensor& transitions,
                                                const at::Tensor& start_transitions,
@@ -130,6 +139,18 @@ TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
       "_crf_nll_backward(Tensor grad_nll, Tensor emissions, Tensor tags, Tensor offsets, Tensor transitions, "
       "Tensor start_transitions, Tensor end_transitions, Tensor alphas) "
       "-> (Tensor emissions, Tensor transitions, Tensor start_transitions, Tensor end_transitions)");
+  m.def(
+      "crf_partial_nll(Tensor emissions, Tensor allowed, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) -> Tensor");
+  m.def(
+      "_crf_partial_nll_forward(Tensor emissions, Tensor allowed, Tensor offsets, Tensor transitions, "
+      "Tensor start_transitions, Tensor end_transitions) "
+      "-> (Tensor nll, Tensor alphas, Tensor constrained_alphas)");
+  m.def(
+      "_crf_partial_nll_backward(Tensor grad_nll, Tensor emissions, Tensor allowed, Tensor offsets, "
+      "Tensor transitions, Tensor start_transitions, Tensor end_transitions, Tensor alphas, "
+      "Tensor constrained_alphas) "
+      "-> (Tensor emissions, Tensor transitions, Tensor start_transitions, Tensor end_transitions)");
   const char* decoding =
       "(Tensor emissions, Tensor offsets, Tensor transitions, "
       "Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
@@ -146,6 +167,7 @@ TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
 
 TORCH_LIBRARY_IMPL(albert_ner, CompositeImplicitAutograd, m) {
   m.impl("crf_nll", crf_nll);
+  m.impl("crf_partial_nll", crf_partial_nll);
   m.impl("crf_viterbi", crf_viterbi);
   m.impl("crf_marginals", crf_marginals);
   m.impl("crf_span_posterior", crf_span_posterior);

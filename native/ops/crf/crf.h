@@ -34,6 +34,19 @@ at::Tensor crf_nll(const at::Tensor& emissions, const at::Tensor& tags, const at
                    const at::Tensor& transitions, const at::Tensor& start_transitions,
                    const at::Tensor& end_transitions);
 
+/// Negative log-likelihood of partial annotations: of all tag sequences that use allowed tags only.
+///
+///   allowed  [N, K]  bool          the tags a row may have; one per row is crf_nll
+///   returns  [B]     as emissions  nats, >= 0: log Z minus log Z over the allowed sequences; 0 for an empty
+///                                  sentence
+///
+/// Differentiable once in emissions and the three transition tensors: marginals minus marginals given the
+/// annotation. Throws kInvalidArgument also for a sentence without a legal allowed path. O(N K^2) time, O(N
+/// K) memory. Source: Tsuboi et al. 2008.
+at::Tensor crf_partial_nll(const at::Tensor& emissions, const at::Tensor& allowed, const at::Tensor& offsets,
+                           const at::Tensor& transitions, const at::Tensor& start_transitions,
+                           const at::Tensor& end_transitions);
+
 /// Best tag sequences. Of paths with equal scores the one with the lowest last tag is taken, then the one
 /// with the lowest tag before it, and so on.
 ///

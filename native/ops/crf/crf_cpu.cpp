@@ -8,7 +8,10 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -199,30 +202,43 @@ struct ChunkGradients {
       : transitions_kk(K * K), start_k(K), end_k(K), betas_2k(2 * K), marginals_k(K), origins_k(K) {}
 };
 
-/// Adds weight * (expected - actual) counts of one sentence.
-///   d nll / d e[t, j] = P(y_t = j) - [y_t = j]
-///   d nll / d transitions[i, j] = sum_t P(y_t-1 = i | y_t = j) P(y_t = j) - [y_t-1 = i, y_t = j]
+/// Adds weight * expected counts of one sentence, the gradient of its log Z.
+///   d log Z / d e[t, j] = P(y_t = j)
+///   d log Z / d transitions[i, j] = sum_t P(y_t-1 = i | y_t = j) P(y_t = j)
 template <typename scalar_t>
-void accumulate_gradients(const Scores<scalar_t>& scores, int64_t sentence, double weight,
-                          const int32_t* tags_n, const double* alphas_nk, scalar_t* d_emissions_nk,
-                          ChunkGradients& sums) {
+void add_expected(const Scores<scalar_t>& scores, int64_t sentence, double weight, const double* alphas_nk,
+                  scalar_t* d_emissions_nk, ChunkGradients& sums) {
   const int64_t K = scores.shape.K;
   const Rows rows = scores.rows(sentence);
   for_each_beta(scores, sentence, sums.betas_2k, [&](int64_t row, const double* betas) {
     const double* alphas = alphas_nk + row * K;
     row_marginals(K, alphas, betas, sums.marginals_k.data());
     for (int64_t j = 0; j < K; ++j) {
-      const double marginal = sums.marginals_k[j];
-      const double difference = weight * (marginal - (tags_n[row] == j ? 1.0 : 0.0));
-      d_emissions_nk[row * K + j] = static_cast<scalar_t>(difference);
-      if (row == rows.begin) sums.start_k[j] += difference;
-      if (row == rows.end - 1) sums.end_k[j] += difference;
-      if (row == rows.begin || marginal == 0) continue;
+      const double marginal = weight * sums.marginals_k[j];
+      if (marginal == 0) continue;
+      d_emissions_nk[row * K + j] += static_cast<scalar_t>(marginal);
+      if (row == rows.begin) sums.start_k[j] += marginal;
+      if (row == rows.end - 1) sums.end_k[j] += marginal;
+      if (row == rows.begin) continue;
       origin_probabilities(K, scores.transitions_kk.data(), alphas - K, j, sums.origins_k.data());
-      for (int64_t i = 0; i < K; ++i) sums.transitions_kk[i * K + j] += weight * marginal * sums.origins_k[i];
+      for (int64_t i = 0; i < K; ++i) sums.transitions_kk[i * K + j] += marginal * sums.origins_k[i];
     }
-    if (row > rows.begin) sums.transitions_kk[tags_n[row - 1] * K + tags_n[row]] -= weight;
   });
+}
+
+/// Adds weight * counts of the given tags of one sentence, the gradient of their path's score.
+template <typename scalar_t>
+void add_observed(const Scores<scalar_t>& scores, int64_t sentence, double weight, const int32_t* tags_n,
+                  scalar_t* d_emissions_nk, ChunkGradients& sums) {
+  const int64_t K = scores.shape.K;
+  const auto [begin, end] = scores.rows(sentence);
+  if (begin == end) return;
+  sums.start_k[tags_n[begin]] += weight;
+  sums.end_k[tags_n[end - 1]] += weight;
+  for (int64_t row = begin; row < end; ++row) {
+    d_emissions_nk[row * K + tags_n[row]] += static_cast<scalar_t>(weight);
+    if (row > begin) sums.transitions_kk[tags_n[row - 1] * K + tags_n[row]] += weight;
+  }
 }
 
 /// Sum of one member over the chunks: in float64, in order, then one rounding.
@@ -240,31 +256,94 @@ at::Tensor reduce(const std::vector<ChunkGradients>& chunks, std::vector<double>
   return total;
 }
 
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> crf_nll_backward(
-    const at::Tensor& grad_nll, const at::Tensor& emissions, const at::Tensor& tags,
-    const at::Tensor& offsets, const at::Tensor& transitions, const at::Tensor& start_transitions,
-    const at::Tensor& end_transitions, const at::Tensor& alphas) {
-  const int64_t B = offsets.numel() - 1;
+using CrfGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+
+/// What add(b, d_emissions_nk, sums) adds for every sentence.
+template <typename scalar_t, typename Add>
+CrfGradients gradients(const at::Tensor& emissions, int64_t B, Add add) {
   const int64_t K = emissions.size(1);
-  at::Tensor d_emissions = at::empty(emissions.sizes(), emissions.options());  // [N, K]
+  at::Tensor d_emissions = at::zeros(emissions.sizes(), emissions.options());  // [N, K]
+  scalar_t* d_emissions_nk = d_emissions.mutable_data_ptr<scalar_t>();
   std::vector<ChunkGradients> chunks((B + kSentencesPerChunk - 1) / kSentencesPerChunk, ChunkGradients(K));
-  AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_backward", [&] {
-    const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
-    const int32_t* tags_n = tags.const_data_ptr<int32_t>();
-    const scalar_t* grad_b = grad_nll.const_data_ptr<scalar_t>();
-    const double* alphas_nk = alphas.const_data_ptr<double>();
-    scalar_t* d_emissions_nk = d_emissions.mutable_data_ptr<scalar_t>();
-    for_each_chunk(B, [&](int64_t chunk, int64_t first, int64_t last) {
-      for (int64_t b = first; b < last; ++b) {
-        accumulate_gradients(scores, b, static_cast<double>(grad_b[b]), tags_n, alphas_nk, d_emissions_nk,
-                             chunks[chunk]);
-      }
-    });
+  for_each_chunk(B, [&](int64_t chunk, int64_t first, int64_t last) {
+    for (int64_t b = first; b < last; ++b) add(b, d_emissions_nk, chunks[chunk]);
   });
   const at::TensorOptions options = emissions.options();
   return {d_emissions, reduce(chunks, &ChunkGradients::transitions_kk, {K, K}, options),
           reduce(chunks, &ChunkGradients::start_k, {K}, options),
           reduce(chunks, &ChunkGradients::end_k, {K}, options)};
+}
+
+CrfGradients crf_nll_backward(const at::Tensor& grad_nll, const at::Tensor& emissions, const at::Tensor& tags,
+                              const at::Tensor& offsets, const at::Tensor& transitions,
+                              const at::Tensor& start_transitions, const at::Tensor& end_transitions,
+                              const at::Tensor& alphas) {
+  return AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_nll_backward", [&] {
+    const Scores<scalar_t> scores(emissions, offsets, transitions, start_transitions, end_transitions);
+    const int32_t* tags_n = tags.const_data_ptr<int32_t>();
+    const scalar_t* grad_b = grad_nll.const_data_ptr<scalar_t>();
+    const double* alphas_nk = alphas.const_data_ptr<double>();
+    return gradients<scalar_t>(emissions, scores.shape.B,
+                               [&](int64_t b, scalar_t* d_emissions_nk, ChunkGradients& sums) {
+                                 const double weight = static_cast<double>(grad_b[b]);
+                                 add_expected(scores, b, weight, alphas_nk, d_emissions_nk, sums);
+                                 add_observed(scores, b, -weight, tags_n, d_emissions_nk, sums);
+                               });
+  });
+}
+
+/// Emissions with -inf wherever a tag isn't allowed.
+at::Tensor only_allowed(const at::Tensor& emissions, const at::Tensor& allowed) {
+  return emissions.masked_fill(allowed.logical_not(), kNegativeInfinity);
+}
+
+std::tuple<at::Tensor, at::Tensor, at::Tensor> crf_partial_nll_forward(
+    const at::Tensor& emissions, const at::Tensor& allowed, const at::Tensor& offsets,
+    const at::Tensor& transitions, const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
+  check_scores(emissions, transitions, start_transitions, end_transitions);
+  const int64_t B = offsets.numel() - 1;
+  const at::Tensor constrained = only_allowed(emissions, allowed);
+  at::Tensor nll = at::empty({B}, emissions.options());                                      // [B]
+  at::Tensor alphas = at::empty(emissions.sizes(), emissions.options().dtype(at::kDouble));  // [N, K]
+  at::Tensor constrained_alphas = at::empty_like(alphas);                                    // [N, K]
+  AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_partial_nll_forward", [&] {
+    const Scores<scalar_t> free(emissions, offsets, transitions, start_transitions, end_transitions);
+    const Scores<scalar_t> fixed(constrained, offsets, transitions, start_transitions, end_transitions);
+    scalar_t* nll_b = nll.mutable_data_ptr<scalar_t>();
+    double* alphas_nk = alphas.mutable_data_ptr<double>();
+    double* fixed_alphas_nk = constrained_alphas.mutable_data_ptr<double>();
+    std::vector<double> log_z(B);
+    for_each_chunk(B, [&](int64_t, int64_t first, int64_t last) {
+      for (int64_t b = first; b < last; ++b) {
+        log_z[b] = forward(fixed, b, fixed_alphas_nk);
+        // As in crf_nll: rounding must not make a likelihood above 1.
+        nll_b[b] = static_cast<scalar_t>(std::max(forward(free, b, alphas_nk) - log_z[b], 0.0));
+      }
+    });
+    check_paths(log_z);
+  });
+  return {nll, alphas, constrained_alphas};
+}
+
+CrfGradients crf_partial_nll_backward(const at::Tensor& grad_nll, const at::Tensor& emissions,
+                                      const at::Tensor& allowed, const at::Tensor& offsets,
+                                      const at::Tensor& transitions, const at::Tensor& start_transitions,
+                                      const at::Tensor& end_transitions, const at::Tensor& alphas,
+                                      const at::Tensor& constrained_alphas) {
+  const at::Tensor constrained = only_allowed(emissions, allowed);
+  return AT_DISPATCH_FLOATING_TYPES(emissions.scalar_type(), "crf_partial_nll_backward", [&] {
+    const Scores<scalar_t> free(emissions, offsets, transitions, start_transitions, end_transitions);
+    const Scores<scalar_t> fixed(constrained, offsets, transitions, start_transitions, end_transitions);
+    const scalar_t* grad_b = grad_nll.const_data_ptr<scalar_t>();
+    const double* alphas_nk = alphas.const_data_ptr<double>();
+    const double* fixed_alphas_nk = constrained_alphas.const_data_ptr<double>();
+    return gradients<scalar_t>(emissions, free.shape.B,
+                               [&](int64_t b, scalar_t* d_emissions_nk, ChunkGradients& sums) {
+                                 const double weight = static_cast<double>(grad_b[b]);
+                                 add_expected(free, b, weight, alphas_nk, d_emissions_nk, sums);
+                                 add_expected(fixed, b, -weight, fixed_alphas_nk, d_emissions_nk, sums);
+                               });
+  });
 }
 
 /// The first of the highest scores: of equal ones the lowest index.
@@ -443,6 +522,8 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
 TORCH_LIBRARY_IMPL(albert_ner, CPU, m) {
   m.impl("_crf_nll_forward", crf_nll_forward);
   m.impl("_crf_nll_backward", crf_nll_backward);
+  m.impl("_crf_partial_nll_forward", crf_partial_nll_forward);
+  m.impl("_crf_partial_nll_backward", crf_partial_nll_backward);
   m.impl("_crf_viterbi", crf_viterbi_cpu);
   m.impl("_crf_marginals", crf_marginals_cpu);
   m.impl("_crf_span_posterior", crf_span_posterior_cpu);

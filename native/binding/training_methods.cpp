@@ -1,0 +1,178 @@
+// Session's methods that train: a head on stored features, a whole tagger, an encoder.
+
+#include "binding/args.h"
+#include "binding/requests.h"
+#include "binding/session_methods.h"
+#include "training/train_step.h"
+
+namespace albert_ner::binding {
+namespace {
+
+/// What an optimizer works on.
+enum class TrainedPart { kHead, kTagger, kPretraining };
+
+TrainedPart to_trained_part(const Napi::Value& value) {
+  const std::string part = to_string(value, "part");
+  if (part == "head") return TrainedPart::kHead;
+  if (part == "tagger") return TrainedPart::kTagger;
+  check_argument(part == "pretraining", "part", "head, tagger or pretraining", part);
+  return TrainedPart::kPretraining;
+}
+
+training::NamedParameters parameters_of(SessionState& state, TrainedPart part, int64_t encoder_layers) {
+  switch (part) {
+    case TrainedPart::kHead:
+      return head_of(state).parameters();
+    case TrainedPart::kTagger:
+      return training::tagger_parameters(encoder_of(state), head_of(state), encoder_layers);
+    case TrainedPart::kPretraining:
+      return training::pretraining_parameters(encoder_of(state), pretraining_heads_of(state));
+  }
+  throw_invalid("part", "a known part", "another");
+}
+
+Napi::Value init_optimizer(const Call& call) {
+  const TrainedPart part = to_trained_part(call.info[0]);
+  const training::OptimizerConfig config = to_optimizer_config(call.info[1]);
+  const Napi::Value layers = call.info[1].As<Napi::Object>().Get("encoderLayers");
+  const int64_t encoder_layers = layers.IsUndefined() ? 0 : to_integer(layers, "encoderLayers");
+  return call.queue<Nothing>(
+      [=](SessionState& state) {
+        state.optimizer.emplace(config, parameters_of(state, part, encoder_layers));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value load_optimizer(const Call& call) {
+  const model::TensorFile file = to_tensor_file(call.info[0]);
+  return call.queue<Nothing>(
+      [file](SessionState& state) {
+        optimizer_of(state).load(file);
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value from_step(Napi::Env env, training::StepResult& step) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("loss", step.loss);
+  result.Set("gradientNorm", step.gradient_norm);
+  return result;
+}
+
+Napi::Value train_step(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
+  const std::vector<int32_t> chosen = to_int32_vector(request.Get("sequences"), "sequences");
+  const std::vector<int64_t> sequences(chosen.begin(), chosen.end());
+  const training::Annotation annotation = to_annotation(request);
+  const training::LearningRates rates = to_learning_rates(request.Get("learningRates"));
+  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
+  return call.queue<training::StepResult>(
+      [=](SessionState& state) {
+        return training::train_step(head_of(state), optimizer_of(state), shared->store.gather(sequences),
+                                    annotation, rates, seed);
+      },
+      from_step);
+}
+
+Napi::Value fine_tune_step(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const encoder::PackedUnits units = to_batch(request);
+  const training::Annotation annotation = to_annotation(request);
+  const training::LearningRates rates = to_learning_rates(request.Get("learningRates"));
+  const double dropout = to_double(request.Get("encoderDropout"), "encoderDropout");
+  check_argument(dropout >= 0 && dropout < 1, "encoderDropout", "a number in [0, 1)", dropout);
+  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
+  return call.queue<training::StepResult>(
+      [=](SessionState& state) {
+        return training::fine_tune_step(encoder_of(state), head_of(state), optimizer_of(state), units,
+                                        annotation, rates, dropout, seed);
+      },
+      from_step);
+}
+
+/// New heads; the optimizer of those before would update tensors nobody uses.
+void set_heads(SessionState& state, encoder::NamedTensors heads) {
+  state.optimizer.reset();
+  state.pretraining_heads.emplace(std::move(heads));
+}
+
+Napi::Value init_pretraining(const Call& call) {
+  const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[0], "seed"));
+  return call.queue<Nothing>(
+      [seed](SessionState& state) {
+        set_heads(state,
+                  training::random_pretraining_weights(encoder_of(state).config(), seed, state.device));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value load_pretraining(const Call& call) {
+  const model::TensorFile file = to_tensor_file(call.info[0]);
+  return call.queue<Nothing>(
+      [file](SessionState& state) {
+        encoder::NamedTensors heads =
+            model::read_tensors(file, training::pretraining_shapes(encoder_of(state).config()));
+        for (auto& entry : heads) entry.second = entry.second.to(state.device);
+        set_heads(state, std::move(heads));
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value from_scores(Napi::Env env, training::PretrainingScores& scores) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("maskedLoss", scores.masked_loss);
+  result.Set("maskedCount", static_cast<double>(scores.masked_count));
+  result.Set("maskedCorrect", static_cast<double>(scores.masked_correct));
+  result.Set("orderLoss", scores.order_loss);
+  result.Set("orderCount", static_cast<double>(scores.order_count));
+  result.Set("orderCorrect", static_cast<double>(scores.order_correct));
+  result.Set("gradientNorm", scores.gradient_norm);
+  return result;
+}
+
+Napi::Value pretrain_step(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const Napi::Value list = request.Get("batches");
+  if (!list.IsArray()) throw_invalid("batches", "an array", "something else");
+  std::vector<training::PretrainingBatch> batches;
+  for (uint32_t k = 0; k < list.As<Napi::Array>().Length(); ++k) {
+    batches.push_back(to_pretraining_batch(list.As<Napi::Array>().Get(k)));
+  }
+  const double rate = to_double(request.Get("learningRate"), "learningRate");
+  return call.queue<training::PretrainingScores>(
+      [batches, rate](SessionState& state) {
+        return training::pretrain_step(encoder_of(state), pretraining_heads_of(state), optimizer_of(state),
+                                       batches, rate);
+      },
+      from_scores);
+}
+
+Napi::Value pretrain_scores(const Call& call) {
+  const training::PretrainingBatch batch = to_pretraining_batch(call.info[0]);
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<training::PretrainingScores>(
+      [batch](SessionState& state) {
+        return training::pretrain_scores(encoder_of(state), pretraining_heads_of(state), batch);
+      },
+      from_scores, cancellation);
+}
+
+}  // namespace
+
+void register_training(Napi::Object session_prototype) {
+  set_method(session_prototype, "initOptimizer", async_method<init_optimizer>);
+  set_method(session_prototype, "loadOptimizer", async_method<load_optimizer>);
+  set_method(session_prototype, "trainStep", async_method<train_step>);
+  set_method(session_prototype, "fineTuneStep", async_method<fine_tune_step>);
+  set_method(session_prototype, "initPretraining", async_method<init_pretraining>);
+  set_method(session_prototype, "loadPretraining", async_method<load_pretraining>);
+  set_method(session_prototype, "pretrainStep", async_method<pretrain_step>);
+  set_method(session_prototype, "pretrainScores", async_method<pretrain_scores>);
+}
+
+}  // namespace albert_ner::binding
