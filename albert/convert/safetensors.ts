@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { AlbertNerError } from '../../lib/errors.js';
 import { replaceFile } from '../../lib/files.js';
+import { toFloat16 } from './float16.js';
 import { parseStrictJson, type StrictJson, StrictJsonError } from './strict-json.js';
 
 /** One tensor; `begin` and `end` are bytes from the start of the file. */
@@ -232,17 +233,25 @@ export interface WrittenFile {
   bytes: number;
 }
 
+/** How values are stored. */
+export type StoredDtype = 'F32' | 'F16';
+
+export interface WriteOptions {
+  metadata?: Readonly<Record<string, string>>;
+  /** Default F32. */
+  dtype?: StoredDtype;
+}
+
 /**
- * Writes float32 tensors, sorted by name, beside the file's place and renames them there. Equal input gives equal
- * bytes. Throws ERR_INVALID_ARGUMENT for a name given twice or data that doesn't fit its shape.
+ * Writes tensors, sorted by name, beside the file's place and renames them there. Equal input gives equal bytes. Throws ERR_INVALID_ARGUMENT for a name given twice or data that doesn't fit its shape.
  */
 export async function writeSafetensors(
   file: string,
   tensors: readonly WritableTensor[],
-  { metadata = {} }: { metadata?: Readonly<Record<string, string>> } = {},
+  { metadata = {}, dtype = 'F32' }: WriteOptions = {},
 ): Promise<WrittenFile> {
   const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const header = encodeHeader(sorted, metadata);
+  const header = encodeHeader(sorted, metadata, dtype);
   return replaceFile(file, async (handle) => {
     const hash = createHash('sha256');
     let bytes = 0;
@@ -252,7 +261,10 @@ export async function writeSafetensors(
       bytes += part.length;
     };
     await write(header);
-    for (const { data } of sorted) await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    for (const { data } of sorted) {
+      const stored = dtype === 'F16' ? toFloat16(data) : data;
+      await write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
+    }
     return { sha256: hash.digest('hex'), bytes };
   });
 }
@@ -260,6 +272,7 @@ export async function writeSafetensors(
 function encodeHeader(
   tensors: readonly WritableTensor[],
   metadata: Readonly<Record<string, string>>,
+  dtype: StoredDtype,
 ): Uint8Array {
   const entries: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
   let begin = 0;
@@ -274,8 +287,9 @@ function encodeHeader(
         },
       );
     }
-    entries[name] = { dtype: 'F32', shape, data_offsets: [begin, begin + data.byteLength] };
-    begin += data.byteLength;
+    const end = begin + data.length * (dtype === 'F16' ? 2 : 4);
+    entries[name] = { dtype, shape, data_offsets: [begin, end] };
+    begin = end;
   }
   const json = Buffer.from(JSON.stringify(entries));
   const padded = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;

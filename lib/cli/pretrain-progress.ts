@@ -27,6 +27,13 @@ export function pretrainingProgress(sink: ProgressSink): PretrainingListener {
       sink.message(
         `text: ${units} units in ${shards} shards, ${heldOutUnits} held out, ${percent(unknownShare)} unknown`,
       ),
+    embeddings: ({ done, total }) => {
+      task ??= sink.start({ name: 'embeddings', total, unit: 'shards' });
+      task.update(done);
+      if (done < total) return;
+      task.done();
+      task = null;
+    },
     resume: ({ step }) => sink.message(`resumed after ${step} steps`),
     step: ({ step, steps, maskedLoss, unitsPerSecond }) => {
       task ??= sink.start({ name: 'pretraining', total: steps, unit: 'steps' });

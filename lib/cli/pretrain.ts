@@ -74,12 +74,14 @@ async function run(options: PretrainCommandOptions, context: CommandContext): Pr
   if (!options.text) throw missing('--text', 'text to pretrain on');
   const [
     { pretrain, pretrainingFiles },
+    { tensorBoardListener, writePretrainingPage },
     { metricsWriter },
     { formatSettings },
     { writeFileAtomic },
     progress,
   ] = await Promise.all([
     import('../pretraining/pretrainer.js'),
+    import('../pretraining/records.js'),
     import('../training/metrics.js'),
     import('../config/load-config.js'),
     import('../files.js'),
@@ -89,6 +91,7 @@ async function run(options: PretrainCommandOptions, context: CommandContext): Pr
   await mkdir(files.folder, { recursive: true });
   await writeFileAtomic(files.config, formatSettings(loaded.settings));
   const record = metricsWriter(files.metrics);
+  const board = tensorBoardListener(files.folder);
   const draw = progress.pretrainingProgress(context.progress);
   const result = await pretrain({
     config: loaded.config,
@@ -103,9 +106,11 @@ async function run(options: PretrainCommandOptions, context: CommandContext): Pr
     signal: context.signal,
     onEvent: (event) => {
       record(event);
+      board(event);
       draw(event);
     },
   });
+  await writePretrainingPage(files.metrics, files.page);
   context.stdout.write(
     context.json
       ? `${JSON.stringify(result)}\n`

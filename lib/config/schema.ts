@@ -73,6 +73,8 @@ const pretrain = z.strictObject({
   batch_units: positive.default(4096),
   accumulate: positive.default(1),
   max_length: z.int().min(16).default(128),
+  embedding_passes: count.default(0),
+  mask_share: z.number().gt(0).max(0.8).default(0.15),
   optimizer: z.enum(['adamw', 'lamb']).default('adamw'),
   learning_rate: rate.default(0.001),
   beta2: z.number().min(0).lt(1).default(0.98),
@@ -101,6 +103,7 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null),
   scheme: z.enum(['BIO', 'BIOES']).default('BIO'),
+  storage: z.enum(['float32', 'float16']).default('float32'),
   seed: z.int().min(0).default(1),
   device: z.string().default('auto'),
   threads: z.int().min(0).max(1024).default(0),
@@ -150,6 +153,8 @@ export interface Config {
   /** Labels a corpus may use; null: those of the training corpus. */
   tags: string[] | null;
   scheme: 'BIO' | 'BIOES';
+  /** How weights are stored; computing is in float32 always. */
+  storage: 'float32' | 'float16';
   seed: number;
   device: string;
   /** 0: as many as there are physical cores. */
@@ -184,6 +189,10 @@ export interface Config {
     accumulate: number;
     /** Longest sequence, special tokens included. */
     maxLength: number;
+    /** Passes over the text that fit the word embeddings before the first step. */
+    embeddingPasses: number;
+    /** Share of the units that are masked. */
+    maskShare: number;
     optimizer: 'adamw' | 'lamb';
     learningRate: number;
     beta2: number;
@@ -230,6 +239,7 @@ export function toConfig(file: FileConfig): Config {
     layer: file.layer,
     tags: file.tags,
     scheme: file.scheme,
+    storage: file.storage,
     seed: file.seed,
     device: file.device,
     threads: file.threads,
@@ -258,6 +268,8 @@ export function toConfig(file: FileConfig): Config {
       batchUnits: p.batch_units,
       accumulate: p.accumulate,
       maxLength: p.max_length,
+      embeddingPasses: p.embedding_passes,
+      maskShare: p.mask_share,
       optimizer: p.optimizer,
       learningRate: p.learning_rate,
       beta2: p.beta2,

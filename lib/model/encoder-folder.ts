@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   readSafetensorsHeader,
+  type StoredDtype,
   type TensorInfo,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
@@ -19,7 +20,7 @@ import { writeFileAtomic } from '../files.js';
 import type { NativeTensor, NativeTensorEntry, NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
 
-const CONFIG_FILE = 'config.json';
+export const CONFIG_FILE = 'config.json';
 export const VOCAB_FILE = 'vocab.txt';
 export const WEIGHTS_FILE = 'model.safetensors';
 
@@ -97,23 +98,26 @@ export interface EncoderContent {
   tensors: readonly NativeTensor[];
   /** Weights of the pretraining heads, under the names of Hugging Face's AlbertForPreTraining. */
   pretrainingHeads?: readonly NativeTensor[];
+  /** Default F32. */
+  dtype?: StoredDtype;
 }
 
 /** config.json is written last: a folder without it is unfinished. */
 export async function writeEncoderFolder(
   directory: string,
-  { config, vocab, tensors, pretrainingHeads }: EncoderContent,
+  { config, vocab, tensors, pretrainingHeads, dtype }: EncoderContent,
 ): Promise<void> {
   // With heads the file is one of AlbertForPreTraining, where the encoder has its prefix and its pooler.
   const whole = pretrainingHeads
     ? [...tensors.map(prefixed), ...pretrainingHeads.map((head) => (isPooler(head) ? prefixed(head) : head))]
     : tensors;
-  await writeSafetensors(join(directory, WEIGHTS_FILE), whole);
+  await writeSafetensors(join(directory, WEIGHTS_FILE), whole, { dtype });
   await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
-  await writeFileAtomic(
-    join(directory, CONFIG_FILE),
-    `${JSON.stringify(toHuggingFaceConfig(config), null, 2)}\n`,
-  );
+  await writeFileAtomic(join(directory, CONFIG_FILE), formatEncoderConfig(config));
+}
+
+export function formatEncoderConfig(config: EncoderConfig): string {
+  return `${JSON.stringify(toHuggingFaceConfig(config), null, 2)}\n`;
 }
 
 const HUGGING_FACE_PREFIX = 'albert.';

@@ -1,5 +1,6 @@
 /**
- * Model directories: model.json, model.safetensors, vocab.txt and a card, read and written.
+ * Model directories: model.json, model.safetensors, vocab.txt, config.json and a card, read and written. With its
+ * config.json a model directory is an encoder folder as well.
  *
  * model.json is the commit mark. Files are written aside; then it is removed, the others are renamed into place, and it
  * last; it holds the hash of the weights. A process killed at any moment leaves a whole model or none, never a mixture.
@@ -10,6 +11,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import {
   readSafetensorsHeader,
+  type StoredDtype,
   type WritableTensor,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
@@ -20,7 +22,13 @@ import { sha256File, writeFileAtomic } from '../files.js';
 import { TagSet } from '../labels/scheme.js';
 import type { NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
-import { asNativeEntry, VOCAB_FILE, WEIGHTS_FILE } from './encoder-folder.js';
+import {
+  asNativeEntry,
+  CONFIG_FILE,
+  formatEncoderConfig,
+  VOCAB_FILE,
+  WEIGHTS_FILE,
+} from './encoder-folder.js';
 
 const DESCRIPTION_FILE = 'model.json';
 const CARD_FILE = 'README.md';
@@ -176,6 +184,8 @@ export interface ModelContent {
   vocab: Vocab;
   /** albert.*, bilstm.*, classifier.*, crf.* and, with a mix of layers, mix.* */
   tensors: readonly WritableTensor[];
+  /** Default F32. */
+  dtype?: StoredDtype;
   /** Markdown. */
   card: string;
 }
@@ -186,17 +196,18 @@ const STAGING_FOLDER = '.writing';
 /** Returns the description as written. One writer at a time. */
 export async function writeModelDirectory(
   directory: string,
-  { description, vocab, tensors, card }: ModelContent,
+  { description, vocab, tensors, dtype, card }: ModelContent,
 ): Promise<ModelDescription> {
   const staging = join(directory, STAGING_FOLDER);
   await rm(staging, { recursive: true, force: true });
-  const { sha256, bytes } = await writeSafetensors(join(staging, WEIGHTS_FILE), tensors);
+  const { sha256, bytes } = await writeSafetensors(join(staging, WEIGHTS_FILE), tensors, { dtype });
   await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
   await writeFileAtomic(join(staging, CARD_FILE), card);
+  await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(description.encoder));
   const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
   await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
   await rm(join(directory, DESCRIPTION_FILE), { force: true });
-  for (const name of [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, DESCRIPTION_FILE]) {
+  for (const name of [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, CONFIG_FILE, DESCRIPTION_FILE]) {
     await rename(join(staging, name), join(directory, name));
   }
   await rm(staging, { recursive: true, force: true });

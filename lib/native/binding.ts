@@ -215,6 +215,15 @@ export interface NativePretrainingScores {
   gradientNorm: number;
 }
 
+/** A part of the text: documents one after the other. */
+export interface NativeEmbeddingRequest extends NativeBatch {
+  /** Learning rate at the part's begin and end. */
+  firstRate: number;
+  lastRate: number;
+  /** Of the first part counts. */
+  seed: number;
+}
+
 export interface NativePretrainingRequest {
   /** Their gradients are added up before the step. */
   batches: readonly NativePretrainingBatch[];
@@ -270,6 +279,11 @@ export interface NativeSession {
   /** The same through the encoder. */
   fineTuneStep(request: NativeFineTuneRequest): Promise<NativeTrainResult>;
 
+  /**
+   * Fits the word embeddings to a part of the text, by a log-bilinear model of a unit given its neighbours; further
+   * parts go on where the last one ended. One thread.
+   */
+  fitEmbeddings(request: NativeEmbeddingRequest, cancel?: NativeCancelToken): Promise<void>;
   /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
   pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;
   /** The same scores without a step. */

@@ -29,8 +29,12 @@ export interface StreamOptions {
   maxLength: number;
   /** Units of a batch, special tokens included; the last of a shard may be smaller. */
   batchUnits: number;
+  /** Share of the units to mask in training; held-out text always has that of the papers, to be comparable. */
+  maskShare: number;
   seed: number;
 }
+
+const HELD_OUT_MASK_SHARE = 0.15;
 
 export class BatchStream {
   /** Where the next batch begins. */
@@ -50,12 +54,9 @@ export class BatchStream {
       const { epoch, shard, sequence } = this.position;
       const { part, plan } = await this.load(epoch, shard);
       if (sequence < plan.length) {
-        const { batch, used } = this.fill(part, plan, sequence, [
-          this.options.seed,
-          SEED_STREAM.mask,
-          epoch,
-          shard,
-        ]);
+        const { seed, maskShare: share } = this.options;
+        const masking = { share, seedParts: [seed, SEED_STREAM.mask, epoch, shard] };
+        const { batch, used } = this.fill(part, plan, sequence, masking);
         this.position = { epoch, shard, sequence: sequence + used };
         return batch;
       }
@@ -89,7 +90,10 @@ export class BatchStream {
     const plan = this.plan(part, SEED_STREAM.heldOut).slice(0, maxSequences);
     const batches: NativePretrainingBatch[] = [];
     for (let sequence = 0; sequence < plan.length; ) {
-      const { batch, used } = this.fill(part, plan, sequence, [SEED_STREAM.heldOut]);
+      const { batch, used } = this.fill(part, plan, sequence, {
+        share: HELD_OUT_MASK_SHARE,
+        seedParts: [SEED_STREAM.heldOut],
+      });
       batches.push(batch);
       sequence += used;
     }
@@ -101,7 +105,7 @@ export class BatchStream {
     part: TokenPart,
     plan: readonly PlannedSequence[],
     first: number,
-    seedParts: readonly number[],
+    { share, seedParts }: { share: number; seedParts: readonly number[] },
   ): { batch: NativePretrainingBatch; used: number } {
     const { vocab, batchUnits } = this.options;
     const chosen: { sequence: PlannedSequence; number: number; length: number }[] = [];
@@ -126,7 +130,7 @@ export class BatchStream {
       const original = ids.slice(first, row);
       const random = createRandom(mixSeed(...seedParts, number));
       for (const segment of segmentsOf(original, first, vocab.sepId)) {
-        for (const place of maskUnits(ids, segment, vocab, random)) {
+        for (const place of maskUnits(ids, segment, { vocab, random, share })) {
           maskedRows.push(place);
           maskedIds.push(original[place - first]);
         }

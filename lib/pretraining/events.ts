@@ -12,6 +12,8 @@ export interface PretrainingFigures {
 export type PretrainingEvent =
   | { type: 'prepare'; done: number; total: number }
   | { type: 'data'; units: number; shards: number; heldOutUnits: number; unknownShare: number }
+  /** Shards the word embeddings were fitted to. */
+  | { type: 'embeddings'; done: number; total: number }
   | { type: 'resume'; step: number }
   | { type: 'step'; step: number; steps: number; maskedLoss: number; unitsPerSecond: number }
   /** Means since the last report. */

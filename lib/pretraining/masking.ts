@@ -6,10 +6,16 @@
 import type { Random } from '../random.js';
 import type { Vocab } from '../text/vocab.js';
 
-const MASKED_SHARE = 0.15;
 const MAX_SPAN = 3;
 const MASK_SHARE = 0.8;
 const RANDOM_SHARE = 0.1;
+
+export interface MaskingOptions {
+  vocab: Vocab;
+  random: Random;
+  /** Of the units to choose, 0.15 in the papers. */
+  share: number;
+}
 
 /** Lengths 1 to 3 with probabilities in proportion to 1, 1/2 and 1/3. */
 function spanLength(random: Random): number {
@@ -23,16 +29,15 @@ function spanLength(random: Random): number {
 }
 
 /**
- * Chooses about 15 % of the units of ids[from, to), at least one, and overwrites them in place. Returns the chosen
+ * Chooses a share of the units of ids[from, to), at least one, and overwrites them in place. Returns the chosen
  * places in ascending order; what stood there must be saved by the caller before.
  */
 export function maskUnits(
   ids: Int32Array,
   { from, to }: { from: number; to: number },
-  vocab: Vocab,
-  random: Random,
+  { vocab, random, share }: MaskingOptions,
 ): number[] {
-  const wanted = Math.max(1, Math.round((to - from) * MASKED_SHARE));
+  const wanted = Math.max(1, Math.round((to - from) * share));
   const chosen = new Set<number>();
   // A bound on the tries: in a very short text the last spans may not fit.
   for (let tries = 0; chosen.size < wanted && tries < 20 * wanted; tries += 1) {

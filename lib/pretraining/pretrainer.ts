@@ -8,11 +8,12 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
 import type { Config } from '../config/schema.js';
-import { throwIfAborted } from '../model/cancellation.js';
+import { throwIfAborted, withCancelToken } from '../model/cancellation.js';
 import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
 import { nativeEncoderConfig } from '../model/native-config.js';
 import type { NativePretrainingBatch, NativePretrainingScores, NativeSession } from '../native/binding.js';
+import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
 import type { Vocab } from '../text/vocab.js';
 import { checkSameRun, loadCheckpoint, saveCheckpoint } from '../training/checkpoint-file.js';
@@ -29,7 +30,9 @@ import {
 import { listTextFiles } from './text-files.js';
 import { TokenStore } from './token-store.js';
 
-const SEED_STREAM = { heads: 1, stream: 2 } as const;
+const SEED_STREAM = { heads: 1, stream: 2, embeddings: 3 } as const;
+/** Of the fit of the word embeddings. */
+const EMBEDDING_RATE = 0.03;
 const NO_SCORES: NativePretrainingScores = {
   maskedLoss: 0,
   maskedCount: 0,
@@ -77,6 +80,7 @@ export function pretrainingFiles(output: string): {
   last: string;
   metrics: string;
   config: string;
+  page: string;
   tokens: string;
 } {
   const folder = join(output, 'training');
@@ -85,6 +89,7 @@ export function pretrainingFiles(output: string): {
     last: join(folder, 'last.safetensors'),
     metrics: join(folder, 'metrics.jsonl'),
     config: join(folder, 'config.yml'),
+    page: join(folder, 'report.html'),
     tokens: join(folder, 'tokens'),
   };
 }
@@ -127,6 +132,7 @@ class PretrainingRun {
   private readonly session: NativeSession;
   private readonly encoderConfig: EncoderConfig;
   private readonly files: ReturnType<typeof pretrainingFiles>;
+  private readonly store: TokenStore;
   private readonly stream: BatchStream;
   private state: PretrainingState;
   private heldOut: NativePretrainingBatch[] = [];
@@ -137,12 +143,14 @@ class PretrainingRun {
     const { config, vocab, encoderConfig, output } = options;
     this.options = options;
     this.session = session;
+    this.store = store;
     this.encoderConfig = { ...encoderConfig, vocabSize: vocab.size };
     this.files = pretrainingFiles(output);
     this.stream = new BatchStream(store, {
       vocab,
       maxLength: config.pretrain.maxLength,
       batchUnits: config.pretrain.batchUnits,
+      maskShare: config.pretrain.maskShare,
       seed: mixSeed(config.seed, SEED_STREAM.stream),
     });
     this.state = newPretrainingState(this.identity(store));
@@ -190,11 +198,34 @@ class PretrainingRun {
 
   private async initWeights(native: ReturnType<typeof nativeEncoderConfig>, from?: string): Promise<void> {
     const { seed } = this.options.config;
-    if (from === undefined) await this.session.initEncoder(native, seed);
-    else await this.session.loadEncoder(native, (await readEncoderFolder(from)).weights);
+    if (from === undefined) {
+      await this.session.initEncoder(native, seed);
+      await this.fitEmbeddings();
+    } else await this.session.loadEncoder(native, (await readEncoderFolder(from)).weights);
     const heads = from === undefined ? null : await readPretrainingHeads(from);
     if (heads) await this.session.loadPretraining(heads);
     else await this.session.initPretraining(mixSeed(seed, SEED_STREAM.heads));
+  }
+
+  /** Word embeddings from the whole text before the first step: cheap, and the steps learn faster from them. */
+  private async fitEmbeddings(): Promise<void> {
+    const { config, signal } = this.options;
+    const { store } = this;
+    const { embeddingPasses } = config.pretrain;
+    const total = embeddingPasses * store.shardCount;
+    const rate = (done: number) => EMBEDDING_RATE * Math.max(1 - done / total, 0.01);
+    for (let done = 0; done < total; done += 1) {
+      const { ids, offsets } = await store.shard(done % store.shardCount);
+      const request = {
+        ids: Int32Array.from(ids),
+        offsets: Int32Array.from(offsets),
+        firstRate: rate(done),
+        lastRate: rate(done + 1),
+        seed: mixSeed(config.seed, SEED_STREAM.embeddings),
+      };
+      await withCancelToken(loadNative(), signal, (token) => this.session.fitEmbeddings(request, token));
+      this.emit({ type: 'embeddings', done: done + 1, total });
+    }
   }
 
   async steps(): Promise<PretrainResult> {
@@ -295,12 +326,13 @@ class PretrainingRun {
   }
 
   private async publish(): Promise<void> {
-    const { output, vocab } = this.options;
+    const { config, output, vocab } = this.options;
     await writeEncoderFolder(output, {
       config: this.encoderConfig,
       vocab,
       tensors: await this.session.exportTensors('encoder'),
       pretrainingHeads: await this.session.exportTensors('pretraining'),
+      dtype: config.storage === 'float16' ? 'F16' : 'F32',
     });
   }
 

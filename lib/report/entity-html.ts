@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { escapeHtml } from './escape-html.js';
 
 export interface HtmlEntity {
   label: string;
@@ -24,18 +25,6 @@ export interface HtmlDocument {
 export interface HtmlOptions {
   title?: string;
   lang?: 'zh' | 'en';
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character]);
 }
 
 const WORDS = {

@@ -47,6 +47,7 @@ export async function publishModel(
       ...tensors.encoder.map((tensor) => ({ ...tensor, name: ENCODER_PREFIX + tensor.name })),
       ...tensors.head,
     ],
+    dtype: config.storage === 'float16' ? 'F16' : 'F32',
     card: modelCard(description),
   });
 }

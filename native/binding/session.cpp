@@ -213,7 +213,7 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
     self->SuppressDestruct();
     session.executor->request_stop([state = session.state, deferred, self, &environment]() {
-      *state = SessionState{state->device, {}, {}, {}, {}};
+      *state = SessionState{state->device, {}, {}, {}, {}, {}};
       environment.on_js_thread([deferred, self, &environment](Napi::Env js) {
         const Napi::HandleScope scope(js);
         environment.remove_pending(js);

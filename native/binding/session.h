@@ -12,6 +12,7 @@
 #include "features/feature_store.h"
 #include "model/head.h"
 #include "runtime/executor.h"
+#include "training/embedding_fit.h"
 #include "training/optimizer.h"
 #include "training/pretraining.h"
 
@@ -23,6 +24,7 @@ struct SessionState {
   std::optional<encoder::Albert> encoder;
   std::optional<model::Head> head;
   std::optional<encoder::NamedTensors> pretraining_heads;
+  std::optional<training::EmbeddingFit> embedding_fit;
   std::optional<training::Optimizer> optimizer;
 };
 

@@ -123,6 +123,27 @@ Napi::Value load_pretraining(const Call& call) {
       from_nothing);
 }
 
+/// Fits the encoder's word embeddings to one more part of the text.
+Napi::Value fit_embeddings(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const encoder::PackedUnits units = to_batch(request);
+  const training::PackedText text{units.ids, units.offsets};
+  const double first_rate = to_double(request.Get("firstRate"), "firstRate");
+  const double last_rate = to_double(request.Get("lastRate"), "lastRate");
+  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<Nothing>(
+      [=](SessionState& state) {
+        encoder::Albert& encoder = encoder_of(state);
+        const encoder::AlbertConfig& config = encoder.config();
+        if (!state.embedding_fit) state.embedding_fit.emplace(config.vocab_size, config.embedding_size, seed);
+        state.embedding_fit->pass(text, first_rate, last_rate, cancellation);
+        encoder.word_embeddings().copy_(state.embedding_fit->table(config.initializer_range));
+        return Nothing();
+      },
+      from_nothing, cancellation);
+}
+
 Napi::Value from_scores(Napi::Env env, training::PretrainingScores& scores) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("maskedLoss", scores.masked_loss);
@@ -171,6 +192,7 @@ void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "fineTuneStep", async_method<fine_tune_step>);
   set_method(session_prototype, "initPretraining", async_method<init_pretraining>);
   set_method(session_prototype, "loadPretraining", async_method<load_pretraining>);
+  set_method(session_prototype, "fitEmbeddings", async_method<fit_embeddings>);
   set_method(session_prototype, "pretrainStep", async_method<pretrain_step>);
   set_method(session_prototype, "pretrainScores", async_method<pretrain_scores>);
 }

@@ -12,7 +12,7 @@ test('about 15 % of the units are chosen, 80 % of them masked, 10 % replaced, 10
   for (let round = 0; round < 400; round += 1) {
     const original = Int32Array.from({ length }, () => 110 + random.int(10));
     const ids = original.slice();
-    const places = maskUnits(ids, { from: 0, to: length }, VOCAB, random);
+    const places = maskUnits(ids, { from: 0, to: length }, { vocab: VOCAB, random, share: 0.15 });
     t.deepEqual(
       places,
       [...new Set(places)].sort((a, b) => a - b),
@@ -34,7 +34,11 @@ test('neighbouring units are masked together more often than chance would have i
   let pairs = 0;
   let chosen = 0;
   for (let round = 0; round < 300; round += 1) {
-    const places = maskUnits(new Int32Array(100).fill(50), { from: 0, to: 100 }, VOCAB, random);
+    const places = maskUnits(
+      new Int32Array(100).fill(50),
+      { from: 0, to: 100 },
+      { vocab: VOCAB, random, share: 0.15 },
+    );
     chosen += places.length;
     pairs += places.filter((place) => places.includes(place + 1)).length;
   }
@@ -45,7 +49,7 @@ test('a range is respected and the shortest text still has a masked unit', (t) =
   const random = createRandom(5);
   for (let round = 0; round < 50; round += 1) {
     const ids = new Int32Array(10).fill(60);
-    const places = maskUnits(ids, { from: 4, to: 5 }, VOCAB, random);
+    const places = maskUnits(ids, { from: 4, to: 5 }, { vocab: VOCAB, random, share: 0.15 });
     t.deepEqual(places, [4]);
   }
 });
@@ -54,7 +58,7 @@ test('a special token never replaces a unit', (t) => {
   const random = createRandom(6);
   for (let round = 0; round < 200; round += 1) {
     const ids = new Int32Array(50).fill(60);
-    maskUnits(ids, { from: 0, to: 50 }, VOCAB, random);
+    maskUnits(ids, { from: 0, to: 50 }, { vocab: VOCAB, random, share: 0.15 });
     t.true(ids.every((id) => id === VOCAB.maskId || id >= VOCAB.firstOrdinaryId));
   }
 });

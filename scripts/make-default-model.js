@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+// Makes the model that ships with the package, models/default, from plain text and labelled corpora: vocabulary,
+// pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
+//
+//   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
+//
+// --text  files or folders of plain text (.txt, .gz, .xz)
+// --data  folder with the corpora that models/default.config.yml names
+// --work  folder for everything in between; needs a few hundred megabytes
+// --from  encoder folder to start pretraining from, such as an earlier milestone
+// --out   where the model goes; default models/default
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { dump, load } from 'js-yaml';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const SETTINGS = join(root, 'models', 'default.config.yml');
+/** Characters seen less often are read as [UNK]. */
+const MIN_COUNT = 8;
+/** What of a model directory ships. */
+const SHIPPED = ['model.json', 'model.safetensors', 'vocab.txt', 'config.json', 'README.md'];
+
+const { values } = parseArgs({
+  options: {
+    text: { type: 'string' },
+    data: { type: 'string' },
+    work: { type: 'string' },
+    from: { type: 'string' },
+    out: { type: 'string', default: join(root, 'models', 'default') },
+  },
+});
+for (const option of ['text', 'data', 'work']) {
+  if (values[option] !== undefined) continue;
+  console.error(`error: Expected a path for --${option} but received none`);
+  process.exit(2);
+}
+const work = resolve(values.work);
+const vocab = join(work, 'vocab.txt');
+const encoder = join(work, 'encoder');
+const model = join(work, 'model');
+const config = join(work, 'config.yml');
+mkdirSync(work, { recursive: true });
+writeFileSync(config, withCorporaIn(resolve(values.data)));
+
+if (!existsSync(vocab)) {
+  const counts = ['--min-count', String(MIN_COUNT)];
+  if (values.from) cpSync(join(values.from, 'vocab.txt'), vocab);
+  else run('vocab', '--text', values.text, '--out', vocab, ...counts);
+}
+run(
+  'pretrain',
+  ...['--config', config, '--text', values.text, '--vocab', vocab, '--encoder-config', 'compact'],
+  ...['--out', encoder, ...resumeIn(encoder)],
+  ...(values.from ? ['--from', values.from] : []),
+);
+run('train', '--config', config, '--encoder', encoder, '--out', model, ...resumeIn(model));
+rmSync(values.out, { recursive: true, force: true });
+for (const name of SHIPPED) cpSync(join(model, name), join(values.out, name));
+const card = readFileSync(join(root, 'models', 'default.card.md'), 'utf8');
+writeFileSync(join(values.out, 'README.md'), `${readFileSync(join(model, 'README.md'), 'utf8')}\n${card}`);
+console.log(`model: ${values.out}`);
+
+/** The settings with the corpora's paths made absolute. */
+function withCorporaIn(folder) {
+  const settings = load(readFileSync(SETTINGS, 'utf8'));
+  for (const corpus of settings.train.corpora) {
+    for (const part of ['data', 'dev']) if (corpus[part]) corpus[part] = join(folder, corpus[part]);
+  }
+  return dump(settings);
+}
+
+function resumeIn(output) {
+  return existsSync(join(output, 'training', 'last.safetensors')) ? ['--resume'] : [];
+}
+
+function run(...args) {
+  console.log(`$ albert-ner ${args.join(' ')}`);
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts', 'albert-ner.js'), ...args], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exit(status ?? 1);
+}
