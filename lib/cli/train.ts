@@ -28,13 +28,16 @@ export function register(program: Command): void {
     .command('train')
     .summary('train a tagger')
     .description(
-      'Trains BiLSTM and CRF on the features of a frozen encoder and writes a model directory: the best model on ' +
+      'Trains BiLSTM and CRF on the features of a frozen encoder, or with the encoder, and writes a model directory: the best model on ' +
         'dev, and the last checkpoint to resume from. Ctrl-C saves and exits with 130.',
     )
     .option('--config <file>', `settings in YAML (default: ${DEFAULT_CONFIG_FILE} when it exists)`)
     .option('--train <path>', 'training corpus; overrides train.data')
     .option('--dev <path>', 'dev corpus; overrides train.dev')
-    .option('--encoder <dir>', 'encoder folder; overrides encoder')
+    .option(
+      '--encoder <dir>',
+      'encoder folder or model directory; overrides encoder (default: the model that ships with the package)',
+    )
     .option('--out <dir>', 'model directory to write; overrides model_path')
     .option('--format <name>', 'corpus format: auto, pair, conll, inline; overrides train.format')
     .option('--resume', 'continue from the last checkpoint in the model directory')
@@ -98,7 +101,10 @@ interface Settings {
 }
 
 async function readSettings(options: TrainCommandOptions): Promise<Settings> {
-  const { loadConfig } = await import('../config/load-config.js');
+  const [{ loadConfig }, { DEFAULT_MODEL }] = await Promise.all([
+    import('../config/load-config.js'),
+    import('../model/load-model.js'),
+  ]);
   const file = options.config ?? (existsSync(DEFAULT_CONFIG_FILE) ? DEFAULT_CONFIG_FILE : undefined);
   const set = commonSettings(options);
   if (options.format !== undefined) set.push(`train.format=${options.format}`);
@@ -109,17 +115,16 @@ async function readSettings(options: TrainCommandOptions): Promise<Settings> {
   return {
     config,
     settings,
-    encoder: required(options.encoder ?? config.encoder, '--encoder', 'encoder', 'an encoder folder'),
+    encoder: options.encoder ?? config.encoder ?? DEFAULT_MODEL,
     output: required(options.out ?? config.modelPath, '--out', 'model_path', 'a folder for the model'),
   };
 }
 
 function required(value: string | null | undefined, option: string, key: string, what: string): string {
   if (value) return value;
-  const hint = key === 'encoder' ? '; make one with: albert-ner pretrain --steps 0 --out DIR' : '';
   throw new AlbertNerError(
     'ERR_INVALID_CONFIG',
-    `Expected ${what} for ${option} (or ${key} in the config) but received none${hint}`,
+    `Expected ${what} for ${option} (or ${key} in the config) but received none`,
     { details: { option: key } },
   );
 }

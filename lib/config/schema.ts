@@ -7,7 +7,6 @@
 import { z } from 'zod';
 import type { CorpusFormat } from '../data/detect.js';
 import { parseTag } from '../labels/scheme.js';
-import type { FeatureLayer } from '../model/native-config.js';
 
 const count = z.int().min(0);
 const positive = z.int().positive();
@@ -113,6 +112,9 @@ export const configSchema = z.strictObject({
 
 /** Settings as the file has them, complete. */
 export type FileConfig = z.output<typeof configSchema>;
+
+/** Which hidden states are the features: the second-to-last layer's, the last one's, or a learned mix of all. */
+export type FeatureLayer = -2 | -1 | 'mix';
 
 /** A corpus to train on. */
 export interface CorpusConfig {

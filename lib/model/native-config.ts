@@ -1,13 +1,11 @@
 /** The addon's view of an encoder and a head: numbers and tables instead of names. */
 
 import type { EncoderConfig } from '../../albert/encoder-config.js';
+import type { FeatureLayer } from '../config/schema.js';
 import { tagConstraints } from '../labels/constraints.js';
 import type { TagSet } from '../labels/scheme.js';
 import type { NativeEncoderConfig, NativeHeadConfig } from '../native/binding.js';
 import type { Vocab } from '../text/vocab.js';
-
-/** Which hidden states are the features: the second-to-last layer's, the last one's, or a learned mix of all. */
-export type FeatureLayer = -2 | -1 | 'mix';
 
 /** Numbers of the hidden states: 0 the embeddings, k the output of layer k. */
 function hiddenStates(layer: FeatureLayer, layerCount: number): Int32Array {

@@ -97,6 +97,7 @@ void EmbeddingFit::count(const PackedText& text) {
     powers += std::pow(static_cast<double>(occurrences), 0.75);
   }
   noise_.clear();
+  if (total == 0) return;
   kept_share_.assign(static_cast<size_t>(vocab_size_), 1);
   for (int64_t id = 0; id < vocab_size_; ++id) {
     const double occurrences = static_cast<double>(counts_[id]);
@@ -110,6 +111,7 @@ void EmbeddingFit::count(const PackedText& text) {
 void EmbeddingFit::pass(const PackedText& text, double first_rate, double last_rate,
                         const runtime::Cancellation& cancellation) {
   count(text);
+  if (noise_.empty()) return;
   const int64_t documents = static_cast<int64_t>(text.offsets.size()) - 1;
   for (int64_t d = 0; d < documents; ++d) {
     if (d % kDocumentsPerPoll == 0) cancellation.poll();

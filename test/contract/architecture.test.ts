@@ -72,11 +72,11 @@ test('operators use no torch modules, and no file uses the slow or the unsafe pa
   t.deepEqual(matching(sources, /#include <torch\/(torch|all)\.h>|pickle_load|jit::load|torch::load/), []);
 });
 
-test('only lib/native, lib/model and lib/training load the addon', (t) => {
+test('only lib/native, lib/model, lib/training and lib/pretraining load the addon', (t) => {
   const users = modules.filter((name) => importsOf(name).includes(join('lib', 'native', 'load.ts')));
   t.true(users.length > 0);
   t.deepEqual(
-    users.filter((name) => !/^lib\/(native|model|training)\//.test(name)),
+    users.filter((name) => !/^lib\/(native|model|training|pretraining)\//.test(name)),
     [],
   );
 });

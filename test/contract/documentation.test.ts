@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { loadConfig } from '../../lib/config/load-config.js';
+import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
 import { runNode } from '../support/child.js';
 import { repoRoot } from '../support/paths.js';
 import { writeTinyFiles } from '../support/tiny-model.js';
@@ -17,7 +18,10 @@ test.before(async () => {
   await symlink(repoRoot, join(folder, 'node_modules', 'albert-ner'), 'dir');
   await mkdir(join(folder, 'models'));
   await copyFile(join(repoRoot, 'models', 'config.yml'), join(folder, 'models', 'config.yml'));
-  await copyFile(join(encoder, 'vocab.txt'), join(folder, 'vocab.txt'));
+  await rm(encoder, { recursive: true });
+  await mkdir(join(folder, 'texts'));
+  const sentences = generateSampleCorpus({ seed: 7, sentences: 600, part: 'train' }).map(({ text }) => text);
+  await writeFile(join(folder, 'texts', 'sample.txt'), sentences.join('\n\n'));
   await writeFile(join(folder, 'article.txt'), '王小明在北京工作。\n李思雨去了上海。\n');
   await writeFile(
     join(folder, 'texts.jsonl'),
