@@ -1,0 +1,101 @@
+#!/usr/bin/env node
+// The shipped model beside a CRFsuite baseline that learned from exactly the same sentences, on every dev part.
+//
+//   node bench/compare-crfsuite.js --config FILE [--model DIR]
+//
+// --config  settings whose train.corpora are the data, such as config.yml of make-default-model.js's --work folder
+// --model   model directory; default the model that ships
+//
+// The baseline for PER, LOC and ORG learns from all corpora; that for T from those that annotate T.
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { loadConfig } from '../dist/lib/config/load-config.js';
+import { evaluateSentences } from '../dist/lib/evaluation/evaluate.js';
+import { DEFAULT_MODEL, loadModel } from '../dist/lib/model/load-model.js';
+import { prepareRun } from '../dist/lib/training/prepare.js';
+
+const { values } = parseArgs({
+  options: { config: { type: 'string' }, model: { type: 'string', default: DEFAULT_MODEL } },
+});
+const { config } = await loadConfig({ file: values.config });
+const { corpora } = await prepareRun({ config, encoder: values.model });
+const withDev = corpora.filter(({ dev }) => dev.length > 0);
+
+const { description, session, tagger } = await loadModel(values.model);
+const ours = new Map();
+for (const { name, dev, labels } of withDev) {
+  const { report } = await evaluateSentences(tagger, dev, { modelLabels: description.labels, labels });
+  ours.set(name, report);
+}
+await session.dispose();
+
+const baseline = new Map(withDev.map(({ name }) => [name, {}]));
+for (const labels of [['PER', 'LOC', 'ORG'], ['T']]) {
+  const able = corpora.filter((corpus) => labels.every((label) => corpus.labels.includes(label)));
+  for (const [name, counts] of Object.entries(runBaseline(able, labels))) {
+    Object.assign(baseline.get(name), counts);
+  }
+}
+
+const f1 = ([correct, predicted, gold]) => (200 * correct) / Math.max(predicted + gold, 1);
+const sum = (lists) => lists.reduce((a, b) => a.map((value, k) => value + b[k]), [0, 0, 0]);
+const countsOf = ({ correct, predicted, support }) => [correct, predicted, support];
+const rows = withDev.flatMap(({ name, labels }) => {
+  const row = (label, mine, theirs) => ({
+    corpus: name,
+    label,
+    ours: f1(mine).toFixed(2),
+    crfsuite: f1(theirs).toFixed(2),
+    margin: (f1(mine) - f1(theirs)).toFixed(2),
+  });
+  const { types } = ours.get(name);
+  const main = ['PER', 'LOC', 'ORG'];
+  return [
+    row(
+      'PER LOC ORG',
+      sum(main.map((label) => countsOf(types[label]))),
+      sum(main.map((label) => baseline.get(name)[label])),
+    ),
+    ...labels.map((label) => row(label, countsOf(types[label]), baseline.get(name)[label])),
+  ];
+});
+console.table(rows);
+mkdirSync(new URL('results/', import.meta.url), { recursive: true });
+writeFileSync(
+  new URL('results/compare-crfsuite.json', import.meta.url),
+  `${JSON.stringify(rows, null, 2)}\n`,
+);
+
+/** Counts by corpus and label. */
+function runBaseline(able, labels) {
+  const folder = mkdtempSync(join(tmpdir(), 'albert-ner-crfsuite-'));
+  try {
+    writeFileSync(join(folder, 'train.jsonl'), able.flatMap(({ train }) => train.map(toLine)).join(''));
+    for (const { name, dev } of able.filter(({ dev }) => dev.length > 0)) {
+      writeFileSync(join(folder, `dev-${name}.jsonl`), dev.map(toLine).join(''));
+    }
+    const script = fileURLToPath(new URL('peers/crfsuite_ner.py', import.meta.url));
+    const python = process.env.PYTHON ?? 'python3';
+    const { status, stdout } = spawnSync(python, [script, folder, ...labels], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      encoding: 'utf8',
+      maxBuffer: 1 << 24,
+    });
+    if (status !== 0) throw new Error(`${script} ended with ${status}`);
+    return JSON.parse(stdout);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A sentence with offsets in characters, as Python counts them. */
+function toLine({ text, spans }) {
+  const characters = (end) => [...text.slice(0, end)].length;
+  const counted = spans.map(({ start, end, label }) => [characters(start), characters(end), label]);
+  return `${JSON.stringify({ text, spans: counted })}\n`;
+}

@@ -1,0 +1,53 @@
+"""Pretraining steps of transformers' AlbertForPreTraining, on request.
+
+Arguments: folder with the model and batch.json, threads. Reads "loss" or "step" lines, answers one JSON line each.
+"""
+
+import json
+import pathlib
+import sys
+import time
+
+import torch
+from transformers import AlbertForPreTraining
+
+folder, threads = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(threads)
+model = AlbertForPreTraining.from_pretrained(folder)
+model.train()
+batch = json.loads((folder / "batch.json").read_text())
+count, longest = len(batch["lengths"]), max(batch["lengths"])
+ids = torch.zeros(count, longest, dtype=torch.long)
+types = torch.zeros(count, longest, dtype=torch.long)
+mask = torch.zeros(count, longest, dtype=torch.long)
+labels = torch.full((count, longest), -100)
+original = dict(zip(batch["maskedRows"], batch["maskedIds"]))
+row = 0
+for sequence, length in enumerate(batch["lengths"]):
+    ids[sequence, :length] = torch.tensor(batch["ids"][row : row + length])
+    types[sequence, :length] = torch.tensor(batch["types"][row : row + length])
+    mask[sequence, :length] = 1
+    for place in range(length):
+        if row + place in original:
+            labels[sequence, place] = original[row + place]
+    row += length
+order = torch.tensor(batch["orderLabels"])
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01, fused=True)
+
+
+def loss():
+    return model(
+        input_ids=ids, attention_mask=mask, token_type_ids=types, labels=labels, sentence_order_label=order
+    ).loss
+
+
+for line in sys.stdin:
+    if line.strip() == "loss":
+        with torch.no_grad():
+            print(json.dumps({"loss": loss().item()}), flush=True)
+        continue
+    start = time.perf_counter()
+    optimizer.zero_grad(set_to_none=True)
+    loss().backward()
+    optimizer.step()
+    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
