@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The demo: writes a sample corpus, then runs the commands a user would type: an encoder, training, evaluation and
-// prediction. Everything lands in demo-output/. Needs the bootstrap to have run (`npm run demo` does that).
+// The demo: tags real sentences with the model that ships, then writes a sample corpus and runs the commands a user would
+// type to train a model of their own: training, evaluation, prediction. Everything lands in demo-output/. Needs the bootstrap to have run (`npm run demo` does that).
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,13 @@ import { generateSampleCorpus } from '../dist/lib/data/sample-corpus.js';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const output = 'demo-output';
 
+/** For the model that ships. */
+const NEWS = [
+  '新华社北京5月12日电，国家主席江泽民今天在人民大会堂会见了来访的客人。',
+  '中国足球协会主席昨天在广州表示，联赛将于３月１日开幕⚽。',
+];
+
+/** For the model that is trained here. */
 const TEXTS = [
   '王小明在北京工作😀，李思雨昨天去了上海。',
   '２０２４年３月５日，ＡＢＣ科技公司的张伟到深圳大学演讲。',
@@ -26,24 +33,13 @@ for (const [part, sentences] of [
 ]) {
   const corpus = generateSampleCorpus({ seed: 1, sentences, part });
   writeFileSync(`${root}/${output}/${part}.txt`, writeConll(corpus));
-  writeFileSync(`${root}/${output}/${part}.plain.txt`, corpus.map(({ text }) => `${text}\n`).join(''));
 }
 
-run(
-  'pretrain',
-  '--steps',
-  '0',
-  '--text',
-  `${output}/train.plain.txt`,
-  '--text',
-  `${output}/dev.plain.txt`,
-  '--out',
-  `${output}/encoder`,
-);
+run('predict', ...['--html', `${output}/news.html`], ...NEWS.flatMap((text) => ['--text', text]));
 run(
   'train',
   ...['--config', 'models/config.yml', '--train', `${output}/train.txt`, '--dev', `${output}/dev.txt`],
-  ...['--encoder', `${output}/encoder`, '--out', `${output}/model`],
+  ...['--out', `${output}/model`],
 );
 run('evaluate', '--model', `${output}/model`, '--data', `${output}/dev.txt`);
 run(
@@ -51,7 +47,7 @@ run(
   ...['--model', `${output}/model`, '--html', `${output}/entities.html`],
   ...TEXTS.flatMap((text) => ['--text', text]),
 );
-console.log(`\nThe page with the entities: ${output}/entities.html`);
+console.log(`\nPages with the entities: ${output}/news.html and ${output}/entities.html`);
 
 function run(...args) {
   console.log(

@@ -44,7 +44,8 @@ const ink = getComputedStyle(document.body).getPropertyValue('--soft').trim();
 const axis = { stroke: ink, grid: { stroke: ink + '33' }, ticks: { stroke: ink + '33' } };
 page.charts.forEach((chart, index) => {
   const place = document.getElementById('chart-' + index);
-  const lines = chart.lines.map((line, k) => ({ label: line.name, stroke: colours[k % colours.length], width: 2 }));
+  const lines = chart.lines.map((line, k) => ({ label: line.name, stroke: colours[k % colours.length], width: 2,
+    spanGaps: true }));
   const plot = new uPlot({
     width: place.clientWidth, height: 280, scales: { x: { time: false } }, axes: [axis, axis],
     series: [{ label: page.xName }, ...lines],

@@ -23,8 +23,8 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 bool decays(const std::string& name) {
-  return !starts_with(name, "crf.") && !contains(name, "bias") && !contains(name, "LayerNorm") &&
-         !contains(name, "layer_norm");
+  return !starts_with(name, "crf.") && !starts_with(name, "mix.") && !contains(name, "bias") &&
+         !contains(name, "LayerNorm") && !contains(name, "layer_norm");
 }
 
 /// Square root of the sum of all squares, in float64.

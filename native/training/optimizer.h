@@ -20,8 +20,8 @@ struct OptimizerConfig {
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  /// Not applied to biases, layer norms nor the CRF. Adam adds it to the gradient, AdamW and LAMB to the
-  /// update.
+  /// Not applied to biases, layer norms, the mix of layers nor the CRF. Adam adds it to the gradient, AdamW
+  /// and LAMB to the update.
   double weight_decay = 0;
   /// Largest Euclidean norm of all gradients together; 0 disables clipping.
   double clip_norm = 0;

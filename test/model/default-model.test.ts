@@ -1,0 +1,62 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { loadConfig } from '../../lib/config/load-config.js';
+import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
+import { DEFAULT_MODEL } from '../../lib/model/load-model.js';
+import { AlbertNer } from '../../lib/model/ner.js';
+import { train } from '../../lib/training/trainer.js';
+import { runNode } from '../support/child.js';
+import { repoRoot, temporaryFolder } from '../support/paths.js';
+import { writeTinyFiles } from '../support/tiny-model.js';
+
+const MAX_BYTES = 12_000_000;
+
+test('the shipped model is whole and at most 12 MB', async (t) => {
+  const names = await readdir(DEFAULT_MODEL);
+  t.deepEqual(names.sort(), ['README.md', 'config.json', 'model.json', 'model.safetensors', 'vocab.txt']);
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(DEFAULT_MODEL, name))).size));
+  t.true(sizes.reduce((sum, size) => sum + size, 0) <= MAX_BYTES);
+});
+
+test('without a directory the shipped model is loaded and finds people, places, organisations and times', async (t) => {
+  const ner = await AlbertNer.load();
+  t.deepEqual([...ner.labels].sort(), ['LOC', 'ORG', 'PER', 'T']);
+  const text = '新华社北京5月12日电，国家主席江泽民今天在人民大会堂会见了美国总统克林顿。';
+  const { entities } = await ner.predict(text);
+  await ner.dispose();
+  const found = entities.map(({ label, text: name }) => `${label} ${name}`);
+  for (const entity of ['ORG 新华社', 'LOC 北京', 'PER 江泽民', 'PER 克林顿']) {
+    t.true(found.includes(entity), `${entity} in ${found.join(', ')}`);
+  }
+});
+
+test('its card tells data, licences, scores and limits', async (t) => {
+  const card = await readFile(join(DEFAULT_MODEL, 'README.md'), 'utf8');
+  for (const heading of ['## Scores', '## How it was made', '## Data and licences', '## Limits and bias']) {
+    t.true(card.includes(heading), heading);
+  }
+});
+
+test('it is an encoder folder, too, and a tagger can be trained on it', async (t) => {
+  const { warnings } = await readEncoderFolder(DEFAULT_MODEL);
+  t.deepEqual(warnings, []);
+  const folder = await temporaryFolder(t);
+  const { trainData, devData } = await writeTinyFiles(folder);
+  const settings = ['max_length=64', 'hidden_size=32', 'train.epochs=4', 'train.learning_rate=0.01'];
+  const { config } = await loadConfig({
+    set: [...settings, 'device=cpu', `train.data=${trainData}`, `train.dev=${devData}`],
+  });
+  const { reports } = await train({ config, encoder: DEFAULT_MODEL, output: join(folder, 'model') });
+  const [report] = Object.values(reports);
+  t.true(report.micro.f1 > 0.7, `${report.micro.f1}`);
+});
+
+test('the command line predicts with it when no model is given', async (t) => {
+  const script = join(repoRoot, 'scripts', 'albert-ner.js');
+  const { code, stdout } = await runNode(script, ['predict', '--text', '记者从北京大学了解到', '--json'], {
+    cwd: repoRoot,
+  });
+  t.is(code, 0);
+  t.regex(stdout, /"label":"(ORG|LOC)"/);
+});
