@@ -43,7 +43,13 @@ test('it is an encoder folder, too, and a tagger can be trained on it', async (t
   t.deepEqual(warnings, []);
   const folder = await temporaryFolder(t);
   const { trainData, devData } = await writeTinyFiles(folder);
-  const settings = ['max_length=64', 'hidden_size=32', 'train.epochs=4', 'train.learning_rate=0.01'];
+  const settings = [
+    'max_length=64',
+    'batch_size=8',
+    'dropout=0.1',
+    'train.epochs=15',
+    'train.learning_rate=0.01',
+  ];
   const { config } = await loadConfig({
     set: [...settings, 'device=cpu', `train.data=${trainData}`, `train.dev=${devData}`],
   });
