@@ -4,6 +4,7 @@
  */
 
 import { AlbertNerError } from '../lib/errors.js';
+import { SCALE_SUFFIX } from './convert/int8.js';
 import type { TensorInfo } from './convert/safetensors.js';
 import type { EncoderConfig } from './encoder-config.js';
 
@@ -91,7 +92,12 @@ export function selectEncoderTensors(
     return { ...tensor, name };
   });
   if (wrong.length > 0) throw mismatch(file, firstFive(wrong));
-  const used = new Set([...needed.keys()].map((name) => best.prefix + name));
+  const scales = tensors.flatMap(({ name, dtype }) => {
+    const scale = dtype === 'I8' ? byName.get(best.prefix + name + SCALE_SUFFIX) : undefined;
+    return scale ? [{ ...scale, name: name + SCALE_SUFFIX }] : [];
+  });
+  tensors.push(...scales);
+  const used = new Set(tensors.map(({ name }) => best.prefix + name));
   const unknown = [...byName.keys()].filter((name) => !used.has(name) && !SKIPPED.test(name));
   return { tensors, unknown };
 }

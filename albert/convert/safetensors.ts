@@ -8,6 +8,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { AlbertNerError } from '../../lib/errors.js';
 import { replaceFile } from '../../lib/files.js';
 import { toFloat16 } from './float16.js';
+import { quantizeRows, SCALE_SUFFIX } from './int8.js';
 import { parseStrictJson, type StrictJson, StrictJsonError } from './strict-json.js';
 
 /** One tensor; `begin` and `end` are bytes from the start of the file. */
@@ -225,7 +226,8 @@ function checkLayout(
 export interface WritableTensor {
   name: string;
   shape: readonly number[];
-  data: Float32Array;
+  /** Integers are stored as they are. */
+  data: Float32Array | Int32Array;
 }
 
 export interface WrittenFile {
@@ -233,8 +235,11 @@ export interface WrittenFile {
   bytes: number;
 }
 
-/** How values are stored. */
-export type StoredDtype = 'F32' | 'F16';
+/**
+ * How values are stored. I8: matrices as int8 with float32 scales beside them, one per row, under the name of the matrix
+ * and ".scale"; everything else as F32.
+ */
+export type StoredDtype = 'F32' | 'F16' | 'I8';
 
 export interface WriteOptions {
   metadata?: Readonly<Record<string, string>>;
@@ -250,8 +255,10 @@ export async function writeSafetensors(
   tensors: readonly WritableTensor[],
   { metadata = {}, dtype = 'F32' }: WriteOptions = {},
 ): Promise<WrittenFile> {
-  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const header = encodeHeader(sorted, metadata, dtype);
+  const stored = tensors
+    .flatMap((tensor) => toStored(tensor, dtype))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const header = encodeHeader(stored, metadata);
   return replaceFile(file, async (handle) => {
     const hash = createHash('sha256');
     let bytes = 0;
@@ -261,22 +268,44 @@ export async function writeSafetensors(
       bytes += part.length;
     };
     await write(header);
-    for (const { data } of sorted) {
-      const stored = dtype === 'F16' ? toFloat16(data) : data;
-      await write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
+    for (const { data } of stored) {
+      await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     }
     return { sha256: hash.digest('hex'), bytes };
   });
 }
 
+/** A tensor as it goes into the file. */
+interface StoredTensor {
+  name: string;
+  dtype: string;
+  shape: readonly number[];
+  data: Float32Array | Int32Array | Uint16Array | Int8Array;
+}
+
+/** Below this width scales cost more than they save. */
+const MIN_SCALED_WIDTH = 16;
+
+function toStored({ name, shape, data }: WritableTensor, dtype: StoredDtype): StoredTensor[] {
+  if (data instanceof Int32Array) return [{ name, dtype: 'I32', shape, data }];
+  if (dtype === 'F16') return [{ name, dtype, shape, data: toFloat16(data) }];
+  if (dtype === 'F32' || shape.length !== 2 || shape[1] < MIN_SCALED_WIDTH)
+    return [{ name, dtype: 'F32', shape, data }];
+  const [rows] = shape;
+  const { values, scales } = quantizeRows(data, rows);
+  return [
+    { name, dtype, shape, data: values },
+    { name: name + SCALE_SUFFIX, dtype: 'F32', shape: [rows], data: scales },
+  ];
+}
+
 function encodeHeader(
-  tensors: readonly WritableTensor[],
+  tensors: readonly StoredTensor[],
   metadata: Readonly<Record<string, string>>,
-  dtype: StoredDtype,
 ): Uint8Array {
   const entries: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
   let begin = 0;
-  for (const { name, shape, data } of tensors) {
+  for (const { name, dtype, shape, data } of tensors) {
     const elements = shape.reduce((product, size) => product * size, 1);
     if (elements !== data.length || Object.hasOwn(entries, name)) {
       throw new AlbertNerError(
@@ -287,7 +316,7 @@ function encodeHeader(
         },
       );
     }
-    const end = begin + data.length * (dtype === 'F16' ? 2 : 4);
+    const end = begin + data.byteLength;
     entries[name] = { dtype, shape, data_offsets: [begin, end] };
     begin = end;
   }
@@ -304,16 +333,31 @@ export async function readTensor(
   file: string,
   { name, dtype, begin, end }: TensorInfo,
 ): Promise<Float32Array> {
-  if (dtype !== 'F32') {
-    throw new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `Expected F32 for ${name} but received ${dtype}`, {
-      details: { file, tensor: name },
-    });
+  return new Float32Array(await readElements(file, { name, dtype, begin, end }, 'F32'));
+}
+
+/** Values of one int32 tensor. */
+export async function readInt32Tensor(file: string, tensor: TensorInfo): Promise<Int32Array> {
+  return new Int32Array(await readElements(file, tensor, 'I32'));
+}
+
+async function readElements(
+  file: string,
+  { name, dtype, begin, end }: Omit<TensorInfo, 'shape'>,
+  expected: string,
+): Promise<ArrayBuffer> {
+  if (dtype !== expected) {
+    throw new AlbertNerError(
+      'ERR_CHECKPOINT_MISMATCH',
+      `Expected ${expected} for ${name} but received ${dtype}`,
+      { details: { file, tensor: name } },
+    );
   }
   const handle = await open(file, 'r');
   try {
-    const values = new Float32Array((end - begin) / 4);
-    await readFully(handle, Buffer.from(values.buffer), begin, new Refusal(file));
-    return values;
+    const bytes = new ArrayBuffer(end - begin);
+    await readFully(handle, Buffer.from(bytes), begin, new Refusal(file));
+    return bytes;
   } finally {
     await handle.close();
   }

@@ -45,6 +45,13 @@ const corpus = z.strictObject({
   labels: z.record(z.string(), z.string().regex(/^\S+$/).nullable()).default({}),
   unannotated: z.array(z.string()).default([]),
   repeat: positive.default(1),
+  epochs: positive.nullable().default(null),
+});
+
+const ngrams = z.strictObject({
+  size: count.default(0),
+  width: positive.default(32),
+  min_count: positive.default(3),
 });
 
 const train = z.strictObject({
@@ -102,7 +109,8 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null),
   scheme: z.enum(['BIO', 'BIOES']).default('BIO'),
-  storage: z.enum(['float32', 'float16']).default('float32'),
+  ngrams: ngrams.prefault({}),
+  storage: z.enum(['float32', 'float16', 'int8']).default('float32'),
   seed: z.int().min(0).default(1),
   device: z.string().default('auto'),
   threads: z.int().min(0).max(1024).default(0),
@@ -112,6 +120,9 @@ export const configSchema = z.strictObject({
 
 /** Settings as the file has them, complete. */
 export type FileConfig = z.output<typeof configSchema>;
+
+/** Dtype of safetensors files for each kind of storage. */
+export const STORED_DTYPES = { float32: 'F32', float16: 'F16', int8: 'I8' } as const;
 
 /** Which hidden states are the features: the second-to-last layer's, the last one's, or a learned mix of all. */
 export type FeatureLayer = -2 | -1 | 'mix';
@@ -131,6 +142,8 @@ export interface CorpusConfig {
   unannotated: string[];
   /** Times its sentences are used in an epoch. */
   repeat: number;
+  /** It takes part in so many epochs, from the first; null: in all. */
+  epochs: number | null;
 }
 
 /** Settings as the code uses them. */
@@ -155,8 +168,16 @@ export interface Config {
   /** Labels a corpus may use; null: those of the training corpus. */
   tags: string[] | null;
   scheme: 'BIO' | 'BIOES';
+  /** Pairs and triples of characters whose embeddings the BiLSTM reads beside the features; size 0: none. */
+  ngrams: {
+    /** The most frequent ones of the training sentences, at most so many. */
+    size: number;
+    width: number;
+    /** Occurrences below which none is taken. */
+    minCount: number;
+  };
   /** How weights are stored; computing is in float32 always. */
-  storage: 'float32' | 'float16';
+  storage: 'float32' | 'float16' | 'int8';
   seed: number;
   device: string;
   /** 0: as many as there are physical cores. */
@@ -216,7 +237,7 @@ const ENCODER_RATE = 0.1;
 
 function toCorpora(train: FileConfig['train']): CorpusConfig[] {
   const { data, dev, format } = train;
-  const single = { name: null, dev_every: null, labels: {}, unannotated: [], repeat: 1 };
+  const single = { name: null, dev_every: null, labels: {}, unannotated: [], repeat: 1, epochs: null };
   const corpora = data === null ? train.corpora : [{ ...single, data, dev, format }, ...train.corpora];
   return corpora.map(({ dev_every: devEvery, ...corpus }) => ({ ...corpus, devEvery }));
 }
@@ -241,6 +262,7 @@ export function toConfig(file: FileConfig): Config {
     layer: file.layer,
     tags: file.tags,
     scheme: file.scheme,
+    ngrams: { size: file.ngrams.size, width: file.ngrams.width, minCount: file.ngrams.min_count },
     storage: file.storage,
     seed: file.seed,
     device: file.device,

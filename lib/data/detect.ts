@@ -1,7 +1,8 @@
 /** Which reader a corpus path wants, by what is there. */
 
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
 
 /**
@@ -29,15 +30,22 @@ export async function detectFormat(path: string): Promise<CorpusFormat> {
   return names.includes(TARGET_FILE) ? 'pair' : 'conll';
 }
 
-/** Whether an entity in double braces stands in the first kilobytes. */
+const DETECTION_BYTES = 1 << 14;
+
+/** Whether an entity in double braces stands in the first kilobytes. A file that can't be read is left to its reader. */
 async function startsInline(path: string): Promise<boolean> {
-  const file = await open(path);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(1 << 14), 0, 1 << 14, 0);
-    return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(buffer.toString('utf8', 0, bytesRead));
-  } finally {
-    await file.close();
+    for await (const chunk of await openDecompressed(path)) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes >= DETECTION_BYTES) break;
+    }
+  } catch {
+    return false;
   }
+  return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(Buffer.concat(chunks).toString('utf8', 0, DETECTION_BYTES));
 }
 
 /** The two files of a pair, given their folder or its source.txt. */

@@ -1,16 +1,19 @@
 /** Lines of a text file, decoded strictly: what every corpus reader starts from. */
 
-import { readFile } from 'node:fs/promises';
+import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
 
 /**
- * Lines without their ends ('\n' or '\r\n') and without a byte order mark. Rejects with ERR_INVALID_DATA: unreadable,
+ * Lines without their ends ('\n' or '\r\n') and without a byte order mark, of a file as it is or compressed (.gz, .xz;
+ * byte offsets count decompressed bytes). Rejects with ERR_INVALID_DATA: unreadable,
  * empty, UTF-16, not UTF-8 (with the byte offset).
  */
 export async function readLines(file: string): Promise<string[]> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(file);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of await openDecompressed(file)) chunks.push(chunk);
+    bytes = Buffer.concat(chunks);
   } catch (cause) {
     throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${(cause as Error).message}`, {
       details: { file },

@@ -32,11 +32,11 @@ export function openSession({ device = 'auto', threads = 0 }: LoadOptions = {}):
 
 /** The caller disposes of the session. */
 export async function loadModel(directory: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  const { description, vocab, encoderWeights, headWeights } = await readModelDirectory(directory);
+  const { description, vocab, encoderWeights, headWeights, ngramKeys } = await readModelDirectory(directory);
   const { encoder, head, labels, scheme, text } = description;
   const session = openSession(options);
   try {
-    const shape = { ...head, tagSet: new TagSet(labels, scheme) };
+    const shape = { ...head, ngramKeys, tagSet: new TagSet(labels, scheme) };
     await session.loadEncoder(nativeEncoderConfig(encoder, vocab, head.layer), encoderWeights);
     await session.loadHead(nativeHeadConfig(shape, encoder), headWeights);
   } catch (error) {

@@ -10,6 +10,7 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
+  readInt32Tensor,
   readSafetensorsHeader,
   type StoredDtype,
   type WritableTensor,
@@ -35,7 +36,9 @@ const CARD_FILE = 'README.md';
 const FORMAT_VERSION = 1;
 /** Names of the encoder's tensors in a model directory start with this, as in transformers' task models. */
 export const ENCODER_PREFIX = 'albert.';
-const HEAD_NAMES = /^(bilstm|classifier|crf|mix)\./;
+const HEAD_NAMES = /^(bilstm|classifier|crf|mix|ngrams)\./;
+/** Hashes of the n-grams that have a row in ngrams.weight; the addon gets them as part of the head's shape. */
+export const NGRAM_KEYS = 'ngrams.keys';
 
 const positiveInteger = z.int().positive();
 
@@ -65,6 +68,8 @@ const descriptionSchema = z.strictObject({
     dropout: z.number().min(0).lt(1),
     /** The encoder's layer the features come from; "mix": a learned mix of all. */
     layer: z.union([z.literal(-2), z.literal(-1), z.literal('mix')]).default(-2),
+    /** Of an n-gram's row; 0: none. */
+    ngramWidth: z.int().min(0).default(0),
   }),
   /** In the order of the tags' indexes. */
   labels: z.array(z.string().regex(/^\S+$/)).min(1),
@@ -93,6 +98,8 @@ export interface ModelDirectory {
   vocab: Vocab;
   encoderWeights: NativeTensorFile;
   headWeights: NativeTensorFile;
+  /** [R], empty when the head has no n-grams. */
+  ngramKeys: Int32Array;
 }
 
 /**
@@ -120,7 +127,8 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     );
   }
   const encoder = tensors.filter(({ name }) => name.startsWith(ENCODER_PREFIX));
-  const head = tensors.filter(({ name }) => HEAD_NAMES.test(name));
+  const head = tensors.filter(({ name }) => HEAD_NAMES.test(name) && name !== NGRAM_KEYS);
+  const keys = tensors.find(({ name }) => name === NGRAM_KEYS);
   checkLabels(description, head.find(({ name }) => name === 'crf.end_transitions')?.shape[0], directory);
   const selected = selectEncoderTensors(encoder, description.encoder, path).tensors;
   return {
@@ -128,6 +136,7 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     vocab,
     encoderWeights: { path, tensors: selected.map(asNativeEntry) },
     headWeights: { path, tensors: head.map(asNativeEntry) },
+    ngramKeys: keys ? await readInt32Tensor(path, keys) : new Int32Array(0),
   };
 }
 
@@ -182,7 +191,7 @@ function checkLabels(
 export interface ModelContent {
   description: Omit<ModelDescription, 'weights'>;
   vocab: Vocab;
-  /** albert.*, bilstm.*, classifier.*, crf.* and, with a mix of layers, mix.* */
+  /** albert.*, bilstm.*, classifier.*, crf.*, with a mix of layers mix.*, with n-grams ngrams.* */
   tensors: readonly WritableTensor[];
   /** Default F32. */
   dtype?: StoredDtype;

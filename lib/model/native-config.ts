@@ -33,11 +33,14 @@ export interface HeadShape {
   tagSet: TagSet;
   /** Default -2. */
   layer?: FeatureLayer;
+  /** Width of an n-gram's row and the keys of those that have one; default none. */
+  ngramWidth?: number;
+  ngramKeys?: Int32Array;
 }
 
 /** The head on top of an encoder of this config. */
 export function nativeHeadConfig(
-  { hiddenSize, dropout, tagSet, layer = -2 }: HeadShape,
+  { hiddenSize, dropout, tagSet, layer = -2, ngramWidth = 0, ngramKeys = new Int32Array(0) }: HeadShape,
   encoder: EncoderConfig,
 ): NativeHeadConfig {
   const { transitions, starts, ends } = tagConstraints(tagSet);
@@ -46,6 +49,8 @@ export function nativeHeadConfig(
     mixedLayers: hiddenStates(layer, encoder.layerCount).length,
     hiddenSize,
     dropout,
+    ngramWidth,
+    ngramKeys,
     tagCount: tagSet.size,
     tagRoles: tagSet.roles,
     tagLabels: tagSet.labelIndexes,

@@ -56,6 +56,10 @@ export interface NativeHeadConfig {
   mixedLayers: number;
   /** H: hidden size per direction. */
   hiddenSize: number;
+  /** W: width of an n-gram's row; 0: the head reads features only. */
+  ngramWidth: number;
+  /** [R]: hashes of the n-grams that have a row, ascending, from `selectNgrams`. */
+  ngramKeys: Int32Array;
   /** K */
   tagCount: number;
   /** Probability of dropping an element of the features and of the BiLSTM's output, in [0, 1). Training only. */
@@ -75,7 +79,8 @@ export interface NativeHeadConfig {
 /** One tensor inside a safetensors file; `begin` and `end` are byte offsets from the start of the file. */
 export interface NativeTensorEntry {
   name: string;
-  dtype: 'F16' | 'BF16' | 'F32' | 'F64';
+  /** I8 goes with a float tensor of scales, one per row, named like it with ".scale" behind. */
+  dtype: 'F16' | 'BF16' | 'F32' | 'F64' | 'I8';
   shape: number[];
   begin: number;
   end: number;
@@ -100,6 +105,13 @@ export interface NativeBatch {
   ids: Int32Array;
   /** [B+1] */
   offsets: Int32Array;
+}
+
+export interface NativeNgramRequest extends NativeBatch {
+  /** At most so many, the most frequent ones. */
+  count: number;
+  /** Less frequent ones get no row. */
+  minCount: number;
 }
 
 export interface NativeTagRequest extends NativeBatch {
@@ -257,6 +269,8 @@ export interface NativeSession {
   /** Random heads for pretraining the present encoder; equal for equal seeds. */
   initPretraining(seed: number): Promise<void>;
   loadPretraining(file: NativeTensorFile): Promise<void>;
+  /** Hashes of the most frequent pairs and triples of units, ascending: `ngramKeys` of a head. */
+  selectNgrams(request: NativeNgramRequest): Promise<Int32Array>;
   /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
   exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer'): Promise<NativeTensor[]>;
 

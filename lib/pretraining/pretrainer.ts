@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
-import type { Config } from '../config/schema.js';
+import { type Config, STORED_DTYPES } from '../config/schema.js';
 import { throwIfAborted, withCancelToken } from '../model/cancellation.js';
 import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
@@ -332,7 +332,7 @@ class PretrainingRun {
       vocab,
       tensors: await this.session.exportTensors('encoder'),
       pretrainingHeads: await this.session.exportTensors('pretraining'),
-      dtype: config.storage === 'float16' ? 'F16' : 'F32',
+      dtype: STORED_DTYPES[config.storage],
     });
   }
 

@@ -3,11 +3,9 @@
  * compressed with gzip or xz. Read as streams, one document in memory at a time.
  */
 
-import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
+import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
 
 const TEXT_NAME = /\.(txt|text)(\.gz|\.xz)?$/;
@@ -80,7 +78,7 @@ async function* readLines(file: string, onBytes: (bytes: number) => void): Async
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let rest = '';
   try {
-    for await (const chunk of await openBytes(file, onBytes)) {
+    for await (const chunk of await openDecompressed(file, onBytes)) {
       rest += decoder.decode(chunk, { stream: true });
       const lines = rest.split('\n');
       rest = lines.pop() as string;
@@ -97,27 +95,6 @@ async function* readLines(file: string, onBytes: (bytes: number) => void): Async
     throw unreadable(file, notUtf8 ? 'it is not UTF-8' : (cause as Error).message, cause);
   }
   if (rest !== '') yield rest;
-}
-
-/** The file's bytes, decompressed by the ending of its name. */
-async function openBytes(file: string, onBytes: (bytes: number) => void): Promise<AsyncIterable<Uint8Array>> {
-  const source = createReadStream(file, { highWaterMark: 1 << 18 });
-  let bytes = 0;
-  source.on('data', (chunk) => {
-    bytes += chunk.length;
-    onBytes(bytes);
-  });
-  source.pause();
-  if (file.endsWith('.gz')) {
-    const unpacked = createGunzip();
-    source.on('error', (error) => unpacked.destroy(error));
-    return source.pipe(unpacked);
-  }
-  if (file.endsWith('.xz')) {
-    const { default: xz } = await import('xz-decompress');
-    return Readable.fromWeb(new xz.XzReadableStream(Readable.toWeb(source) as never) as never);
-  }
-  return source;
 }
 
 function unreadable(file: string, why: string, cause: unknown): AlbertNerError {

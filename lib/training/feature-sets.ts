@@ -36,7 +36,8 @@ export async function extractExamples(
   }
 }
 
-function packIds(sequences: readonly Int32Array[]): { ids: Int32Array; offsets: Int32Array } {
+/** Sequences one after the other. */
+export function packIds(sequences: readonly Int32Array[]): { ids: Int32Array; offsets: Int32Array } {
   const offsets = new Int32Array(sequences.length + 1); // [B+1]
   sequences.forEach((ids, index) => {
     offsets[index + 1] = offsets[index] + ids.length;

@@ -45,7 +45,7 @@ export interface PreparedRun {
   config: Config;
   encoder: EncoderFolder;
   corpora: PreparedCorpus[];
-  /** Training sentences left out because the dev part of another corpus holds the same text. */
+  /** Training sentences left out because another corpus's dev part, or an earlier corpus, holds the same text. */
   overlap: number;
   tagSet: TagSet;
   text: TextOptions;
@@ -70,11 +70,12 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
   const corpora = read.map(({ train, dev }, index): PreparedCorpus => {
     const { unannotated } = wanted[index];
     const others = read.filter((_, other) => other !== index);
-    const devTexts = new Set(others.flatMap((parts) => parts.dev.map(({ text }) => text)));
+    const taken = new Set(others.flatMap(({ dev }) => dev.map(({ text }) => text)));
+    for (const { train: earlier } of read.slice(0, index)) for (const { text } of earlier) taken.add(text);
     checkUnannotated(unannotated, tagSet, names[index]);
     return {
       name: names[index],
-      train: train.filter(({ text }) => !devTexts.has(text)),
+      train: train.filter(({ text }) => !taken.has(text)),
       dev,
       labels: tagSet.labels.filter((label) => !unannotated.includes(label)),
       openTags: unannotated.length === 0 ? null : openTags(tagSet, unannotated),
@@ -192,16 +193,19 @@ async function runIdentity(
   tagSet: TagSet,
   data: Pick<PreparedRun, 'corpora' | 'examples'>,
 ): Promise<Record<string, unknown>> {
-  const { hiddenSize, dropout, layer, batchSize, maxLength, windowMargin, scheme, seed, train } = config;
-  const { corpora: _, epochs: __, patience: ___, ...steps } = train;
+  const { hiddenSize, dropout, layer, ngrams, batchSize, maxLength, windowMargin, scheme, seed, train } =
+    config;
+  const { corpora: wanted, epochs: _, patience: __, ...steps } = train;
   return {
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),
+    corpora_epochs: wanted.map(({ epochs }) => epochs),
     tags: tagSet.labels,
     scheme,
     hidden_size: hiddenSize,
     dropout,
     layer,
+    ngrams,
     batch_size: batchSize,
     max_length: maxLength,
     window_margin: windowMargin,

@@ -1,14 +1,23 @@
 /** Writes the best model so far as a model directory: weights, description, vocabulary and card. */
 
+import type { WritableTensor } from '../../albert/convert/safetensors.js';
+import { type Config, STORED_DTYPES } from '../config/schema.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
 import { modelCard } from '../model/model-card.js';
-import { ENCODER_PREFIX, writeModelDirectory } from '../model/model-directory.js';
+import {
+  ENCODER_PREFIX,
+  type ModelDescription,
+  NGRAM_KEYS,
+  writeModelDirectory,
+} from '../model/model-directory.js';
 import type { NativeTensor } from '../native/binding.js';
 import type { PreparedRun } from './prepare.js';
 
 export interface ModelTensors {
   encoder: readonly NativeTensor[];
   head: readonly NativeTensor[];
+  /** [R], empty when the head has no n-grams. */
+  ngramKeys: Int32Array;
 }
 
 export interface Progress {
@@ -27,7 +36,7 @@ export async function publishModel(
   const description = {
     formatVersion: 1 as const,
     encoder: encoder.config,
-    head: { hiddenSize: config.hiddenSize / 2, dropout: config.dropout, layer: config.layer },
+    head: headOf(config),
     labels: [...tagSet.labels],
     scheme: tagSet.scheme,
     text,
@@ -46,8 +55,18 @@ export async function publishModel(
     tensors: [
       ...tensors.encoder.map((tensor) => ({ ...tensor, name: ENCODER_PREFIX + tensor.name })),
       ...tensors.head,
+      ...ngramKeyTensors(tensors.ngramKeys),
     ],
-    dtype: config.storage === 'float16' ? 'F16' : 'F32',
+    dtype: STORED_DTYPES[config.storage],
     card: modelCard(description),
   });
+}
+
+/** The head as model.json describes it. */
+export function headOf({ hiddenSize, dropout, layer, ngrams }: Config): ModelDescription['head'] {
+  return { hiddenSize: hiddenSize / 2, dropout, layer, ngramWidth: ngrams.size > 0 ? ngrams.width : 0 };
+}
+
+function ngramKeyTensors(keys: Int32Array): WritableTensor[] {
+  return keys.length > 0 ? [{ name: NGRAM_KEYS, shape: [keys.length], data: keys }] : [];
 }

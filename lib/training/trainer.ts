@@ -8,7 +8,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { planBatches } from '../data/batches.js';
+import { countBatches, planBatches } from '../data/batches.js';
 import { AlbertNerError } from '../errors.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
 import { evaluateSentences } from '../evaluation/evaluate.js';
@@ -21,9 +21,10 @@ import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
 import { checkSameRun } from './checkpoint-file.js';
 import type { TrainingEvent, TrainingListener } from './events.js';
+import { packIds } from './feature-sets.js';
 import { checkLearnable, FineTuner, HeadLearner, type Learner } from './learners.js';
 import { type PreparedRun, prepareRun, type RunInputs } from './prepare.js';
-import { publishModel } from './publish.js';
+import { headOf, publishModel } from './publish.js';
 import { learningRateFactor } from './schedule.js';
 import { loadTrainingState, newTrainingState, saveTrainingState, type TrainingState } from './state.js';
 
@@ -97,6 +98,9 @@ class TrainingRun {
   private readonly lengths: Int32Array;
   private readonly learner: Learner;
   private state: TrainingState;
+  /** [R]: empty without n-grams. */
+  private ngramKeys: Int32Array = new Int32Array(0);
+  private totalSteps = 0;
 
   constructor(prepared: PreparedRun, session: NativeSession, options: TrainOptions) {
     const { encoder, tagSet, text, examples, identity, config } = prepared;
@@ -137,10 +141,8 @@ class TrainingRun {
       nativeEncoderConfig(encoder.config, encoder.vocab, config.layer),
       saved && fineTuned ? saved.part('encoder') : encoder.weights,
     );
-    const head = nativeHeadConfig(
-      { hiddenSize: config.hiddenSize / 2, dropout: config.dropout, layer: config.layer, tagSet },
-      encoder.config,
-    );
+    await this.selectNgrams();
+    const head = nativeHeadConfig({ ...headOf(config), ngramKeys: this.ngramKeys, tagSet }, encoder.config);
     if (saved) await this.session.loadHead(head, saved.part('head'));
     else await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
     await this.initOptimizer();
@@ -150,6 +152,15 @@ class TrainingRun {
       this.emit({ type: 'resume', epoch: this.state.epoch, step: this.state.globalStep });
     }
     await this.learner.prepare();
+  }
+
+  /** From the training sentences, which a resumed run shares: so the keys need no place in a checkpoint. */
+  private async selectNgrams(): Promise<void> {
+    const { config, examples } = this.prepared;
+    const { size: count, minCount } = config.ngrams;
+    if (count === 0) return;
+    const batch = packIds(examples.map(({ ids }) => ids));
+    this.ngramKeys = await this.session.selectNgrams({ ...batch, count, minCount });
   }
 
   private async initOptimizer(): Promise<void> {
@@ -168,7 +179,10 @@ class TrainingRun {
 
   /** The remaining epochs, up to the configured number, the patience or `stopAfterEpochs`. */
   async epochs(): Promise<void> {
-    const { train } = this.prepared.config;
+    const { train, batchSize } = this.prepared.config;
+    for (let epoch = 0; epoch < train.epochs; epoch += 1) {
+      this.totalSteps += countBatches(this.lengths, this.examplesOf(epoch), batchSize);
+    }
     const lastEpoch = Math.min(train.epochs, this.options.stopAfterEpochs ?? train.epochs);
     while (this.state.epoch < lastEpoch) {
       if (this.patienceIsOver()) {
@@ -178,6 +192,13 @@ class TrainingRun {
       await this.epoch();
     }
     this.emit({ type: 'stop', reason: lastEpoch < train.epochs ? 'stop-after' : 'finished' });
+  }
+
+  /** Indexes of the examples whose corpora take part in an epoch. */
+  private examplesOf(epoch: number): Int32Array {
+    const { examples, config } = this.prepared;
+    const takesPart = config.train.corpora.map(({ epochs }) => epochs === null || epoch < epochs);
+    return Int32Array.from(examples.keys()).filter((index) => takesPart[examples[index].corpus]);
   }
 
   private patienceIsOver(): boolean {
@@ -192,6 +213,7 @@ class TrainingRun {
       batchSize,
       seed: mixSeed(seed, SEED_STREAM.batches),
       epoch: this.state.epoch,
+      chosen: this.examplesOf(this.state.epoch),
     });
     const startedMs = performance.now();
     let sentences = 0;
@@ -201,7 +223,7 @@ class TrainingRun {
         throwIfAborted(this.options.signal);
       }
       const batch = batches[this.state.stepInEpoch];
-      await this.step(batch, batches.length);
+      await this.step(batch);
       sentences += batch.length;
       this.emit({
         type: 'step',
@@ -229,11 +251,12 @@ class TrainingRun {
     await this.saveLast();
   }
 
-  private async step(batch: Int32Array, stepsPerEpoch: number): Promise<void> {
+  private async step(batch: Int32Array): Promise<void> {
     const { config } = this.prepared;
-    const { epochs, warmupRatio, decay, learningRates } = config.train;
+    const { totalSteps } = this;
+    const { warmupRatio, decay, learningRates } = config.train;
     const { globalStep } = this.state;
-    const factor = learningRateFactor(globalStep, { totalSteps: epochs * stepsPerEpoch, warmupRatio, decay });
+    const factor = learningRateFactor(globalStep, { totalSteps, warmupRatio, decay });
     const units = batch.reduce((sum, example) => sum + this.lengths[example], 0);
     const { loss } = await this.learner.step(batch, {
       learningRates: {
@@ -274,7 +297,12 @@ class TrainingRun {
     const { epoch, globalStep: step } = this.state;
     const encoder = await this.session.exportTensors('encoder');
     const head = await this.session.exportTensors('head');
-    await publishModel(this.options.output, this.prepared, { encoder, head }, { reports, epoch, step });
+    await publishModel(
+      this.options.output,
+      this.prepared,
+      { encoder, head, ngramKeys: this.ngramKeys },
+      { reports, epoch, step },
+    );
   }
 
   private async saveLast(): Promise<void> {

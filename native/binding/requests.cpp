@@ -1,5 +1,6 @@
 #include "binding/requests.h"
 
+#include <algorithm>
 #include <map>
 
 #include "binding/args.h"
@@ -82,6 +83,11 @@ model::HeadConfig to_head_config(const Napi::Value& value) {
   config.mixed_layers = positive(object, "mixedLayers");
   config.hidden_size = positive(object, "hiddenSize");
   config.tag_count = positive(object, "tagCount");
+  config.ngram_width = to_integer(object.Get("ngramWidth"), "ngramWidth");
+  check_argument(config.ngram_width <= 4096, "ngramWidth", "at most 4096", config.ngram_width);
+  config.ngram_keys = to_int32_vector(object.Get("ngramKeys"), "ngramKeys");
+  const bool ascending = std::is_sorted(config.ngram_keys.begin(), config.ngram_keys.end());
+  check_argument(ascending, "ngramKeys", "ascending keys", config.ngram_keys.size());
   config.dropout = to_double(object.Get("dropout"), "dropout");
   check_argument(config.dropout >= 0 && config.dropout < 1, "dropout", "a number in [0, 1)", config.dropout);
   const size_t K = static_cast<size_t>(config.tag_count);

@@ -17,10 +17,20 @@ void set_head(SessionState& state, model::Head head) {
   state.head.emplace(std::move(head));
 }
 
-/// Features of windows of `units`, on the CPU where the head lives.
-at::Tensor encode_on_cpu(SessionState& state, const encoder::PackedUnits& units,
-                         const std::vector<int64_t>& windows) {
-  return encoder_of(state).encode(units, windows).cpu();
+/// Windows of `units` with their features, on the CPU where the head lives.
+features::PackedFeatures encode_on_cpu(SessionState& state, const encoder::PackedUnits& units,
+                                       const std::vector<int64_t>& windows) {
+  features::PackedFeatures pack;
+  pack.rows = encoder_of(state).encode(units, windows).cpu();
+  std::vector<int32_t> offsets = {0};
+  for (int64_t window : windows) {
+    const auto begin = units.ids.begin() + units.offsets[window];
+    const auto end = units.ids.begin() + units.offsets[window + 1];
+    pack.ids.insert(pack.ids.end(), begin, end);
+    offsets.push_back(static_cast<int32_t>(pack.ids.size()));
+  }
+  pack.offsets = at::tensor(offsets, at::kInt);
+  return pack;
 }
 
 Napi::Value init_encoder(const Call& call) {
@@ -96,7 +106,7 @@ Napi::Value encode(const Call& call) {
         const int64_t F = encoder_of(state).config().feature_size();
         at::Tensor rows = at::empty({static_cast<int64_t>(units.ids.size()), F}, at::kFloat);  // [N, F]
         model::for_each_batch(lengths, cancellation, [&](const std::vector<int64_t>& windows) {
-          const at::Tensor encoded = encode_on_cpu(state, units, windows);
+          const at::Tensor encoded = encode_on_cpu(state, units, windows).rows;
           int64_t row = 0;
           for (int64_t window : windows) {
             rows.narrow(0, units.offsets[window], lengths[window])
@@ -136,7 +146,7 @@ Napi::Value append_features(const Call& call) {
         std::vector<int64_t> all(lengths.size());
         for (size_t b = 0; b < all.size(); ++b) all[b] = static_cast<int64_t>(b);
         // One pass for the whole batch keeps the store all or nothing; callers choose its size.
-        shared->append(encode_on_cpu(state, units, all), lengths);
+        shared->append(encode_on_cpu(state, units, all));
         return Nothing();
       },
       from_nothing, cancellation);
@@ -190,7 +200,7 @@ Napi::Value tag_features(const Call& call) {
         auto features = [&](const std::vector<int64_t>& windows) {
           std::vector<int64_t> chosen;
           for (int64_t window : windows) chosen.push_back(sequences[static_cast<size_t>(window)]);
-          return shared->store.gather(chosen).rows;
+          return shared->store.gather(chosen);
         };
         return model::tag_windows(head_of(state), plan, features, cancellation);
       },

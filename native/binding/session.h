@@ -55,8 +55,8 @@ struct CancelTokenHandle {
 struct SharedFeatureStore {
   explicit SharedFeatureStore(const std::string& path) : store(path) {}
 
-  void append(const at::Tensor& rows, const std::vector<int64_t>& lengths) {
-    store.append(rows, lengths);
+  void append(const features::PackedFeatures& pack) {
+    store.append(pack);
     sequence_count = store.sequence_count();
     row_count = store.row_count();
   }

@@ -3,10 +3,24 @@
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
+#include "model/ngrams.h"
 #include "training/train_step.h"
 
 namespace albert_ner::binding {
 namespace {
+
+/// The n-grams of a text that get a row in the head's table.
+Napi::Value select_ngrams(const Call& call) {
+  const Napi::Object request = to_object(call.info[0], "request");
+  const encoder::PackedUnits units = to_batch(request);
+  const int64_t count = to_integer(request.Get("count"), "count");
+  const int64_t min_count = to_integer(request.Get("minCount"), "minCount");
+  return call.queue<std::vector<int32_t>>(
+      [=](SessionState&) { return model::select_ngrams(units.ids, units.offsets, count, min_count); },
+      [](Napi::Env env, std::vector<int32_t>& keys) -> Napi::Value {
+        return to_typed_array<Napi::Int32Array>(env, keys.data(), keys.size());
+      });
+}
 
 /// What an optimizer works on.
 enum class TrainedPart { kHead, kTagger, kPretraining };
@@ -186,6 +200,7 @@ Napi::Value pretrain_scores(const Call& call) {
 }  // namespace
 
 void register_training(Napi::Object session_prototype) {
+  set_method(session_prototype, "selectNgrams", async_method<select_ngrams>);
   set_method(session_prototype, "initOptimizer", async_method<init_optimizer>);
   set_method(session_prototype, "loadOptimizer", async_method<load_optimizer>);
   set_method(session_prototype, "trainStep", async_method<train_step>);

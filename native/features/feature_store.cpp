@@ -52,15 +52,20 @@ void FeatureStore::check_open() const {
   if (fd_ < 0) throw Error(ErrorCode::kDisposed, "The feature store was closed");
 }
 
-void FeatureStore::append(const at::Tensor& rows, const std::vector<int64_t>& lengths) {
+void FeatureStore::append(const PackedFeatures& pack) {
   check_open();
+  const at::Tensor& rows = pack.rows;
   check_argument(width_ == 0 || rows.size(1) == width_, "features", "width " + std::to_string(width_),
                  rows.size(1));
   width_ = rows.size(1);
   const at::Tensor halves = rows.to(at::kHalf).contiguous();  // [n, D]
   write_all(fd_, static_cast<const char*>(halves.const_data_ptr()), halves.nbytes(),
             static_cast<off_t>(row_count() * width_ * static_cast<int64_t>(sizeof(at::Half))));
-  for (int64_t length : lengths) first_row_.push_back(first_row_.back() + length);
+  ids_.insert(ids_.end(), pack.ids.begin(), pack.ids.end());
+  const int32_t* offsets = pack.offsets.const_data_ptr<int32_t>();
+  for (int64_t b = 1; b < pack.offsets.numel(); ++b) {
+    first_row_.push_back(first_row_.back() + offsets[b] - offsets[b - 1]);
+  }
 }
 
 const at::Half* FeatureStore::mapped_rows() {
@@ -100,6 +105,10 @@ PackedFeatures FeatureStore::gather(const std::vector<int64_t>& sequences) {
     }
   }
   packed.rows = halves.to(at::kFloat);
+  for (int64_t sequence : sequences) {
+    packed.ids.insert(packed.ids.end(), ids_.begin() + first_row_[sequence],
+                      ids_.begin() + first_row_[sequence + 1]);
+  }
   return packed;
 }
 

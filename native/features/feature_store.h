@@ -9,10 +9,11 @@
 
 namespace albert_ner::features {
 
-/// Rows of a pack with their offsets on the CPU.
+/// Rows of a pack on the CPU, with the units they are of.
 struct PackedFeatures {
-  at::Tensor rows;     // [N, D] float32
-  at::Tensor offsets;  // [B+1] int32
+  at::Tensor rows;           // [N, D] float32
+  std::vector<int32_t> ids;  // [N]
+  at::Tensor offsets;        // [B+1] int32
 };
 
 /// Not thread-safe: used on its session's thread only.
@@ -24,9 +25,9 @@ class FeatureStore {
   FeatureStore(const FeatureStore&) = delete;
   FeatureStore& operator=(const FeatureStore&) = delete;
 
-  /// Appends sequences of the given lengths; rows [sum of lengths, D] float32 on the CPU. float16 keeps 11
-  /// bits, far below the noise of training. Throws kInternal when the disk is full.
-  void append(const at::Tensor& rows, const std::vector<int64_t>& lengths);
+  /// Appends the sequences of a pack. float16 keeps 11 bits, far below the noise of training. Throws
+  /// kInternal when the disk is full.
+  void append(const PackedFeatures& pack);
 
   /// The sequences, in the order asked for. Throws kInvalidArgument for a number that isn't in the store.
   PackedFeatures gather(const std::vector<int64_t>& sequences);
@@ -45,6 +46,7 @@ class FeatureStore {
   int fd_ = -1;
   int64_t width_ = 0;
   std::vector<int64_t> first_row_ = {0};
+  std::vector<int32_t> ids_;  // of all rows
   void* mapping_ = nullptr;
   size_t mapped_bytes_ = 0;
 };

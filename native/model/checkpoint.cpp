@@ -59,6 +59,7 @@ at::ScalarType scalar_type(const TensorEntry& entry, const std::string& file) {
   if (entry.dtype == "F16") return at::kHalf;
   if (entry.dtype == "BF16") return at::kBFloat16;
   if (entry.dtype == "F64") return at::kDouble;
+  if (entry.dtype == "I8") return at::kChar;
   throw_unreadable(file, "E_DTYPE", "tensor " + entry.name + " is " + entry.dtype + ", not a floating type",
                    {{"tensor", entry.name}});
 }
@@ -89,7 +90,8 @@ void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile
   }
 }
 
-at::Tensor read_tensor(const TensorEntry& entry, const MappedFile& mapped, const std::string& file) {
+/// The stored values as float32, int8 ones without their scales.
+at::Tensor read_stored(const TensorEntry& entry, const MappedFile& mapped, const std::string& file) {
   const at::ScalarType type = scalar_type(entry, file);
   check_range(entry, type, mapped, file);
   at::Tensor stored = at::empty(entry.shape, type);
@@ -111,41 +113,79 @@ std::string first_names(const std::vector<std::string>& names) {
   return text;
 }
 
-}  // namespace
+bool is_scaled(const TensorEntry& entry) {
+  return entry.dtype == "I8";
+}
 
-std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& file,
-                                                             const std::vector<NameAndShape>& wanted) {
-  std::map<std::string, const TensorEntry*> by_name;
-  for (const TensorEntry& entry : file.entries) by_name[entry.name] = &entry;
+/// What is wrong with the entries for a model that wants these tensors, by kind.
+struct Mismatch {
   std::vector<std::string> missing;
   std::vector<std::string> misshapen;
-  for (const auto& [name, shape] : wanted) {
-    const auto found = by_name.find(name);
-    if (found == by_name.end()) {
-      missing.push_back(name);
-      continue;
-    }
-    if (found->second->shape != shape) {
-      misshapen.push_back(name + " " + shape_text(found->second->shape) + " instead of " + shape_text(shape));
-    }
-    by_name.erase(found);
-  }
   std::vector<std::string> extra;
-  for (const auto& entry : by_name) extra.push_back(entry.first);
-  if (!missing.empty() || !misshapen.empty() || !extra.empty()) {
-    std::string message = file.path + " doesn't fit the model:";
+
+  void check(const std::string& file) const {
+    if (missing.empty() && misshapen.empty() && extra.empty()) return;
+    std::string message = file + " doesn't fit the model:";
     if (!missing.empty()) message += " missing " + first_names(missing) + ";";
     if (!extra.empty()) message += " unexpected " + first_names(extra) + ";";
     if (!misshapen.empty()) message += " shapes " + first_names(misshapen) + ";";
     message.pop_back();
-    throw Error(ErrorCode::kCheckpointMismatch, message, {{"file", file.path}});
+    throw Error(ErrorCode::kCheckpointMismatch, message, {{"file", file}});
   }
+};
+
+/// A wanted tensor's entry, and that of its scales when it is int8.
+struct Source {
+  const TensorEntry* values = nullptr;
+  const TensorEntry* scales = nullptr;
+};
+
+std::vector<Source> find_sources(const TensorFile& file, const std::vector<NameAndShape>& wanted) {
+  std::map<std::string, const TensorEntry*> unused;
+  for (const TensorEntry& entry : file.entries) unused[entry.name] = &entry;
+  Mismatch mismatch;
+  auto take = [&](const std::string& name, const std::vector<int64_t>& shape) -> const TensorEntry* {
+    const auto found = unused.find(name);
+    if (found == unused.end()) {
+      mismatch.missing.push_back(name);
+      return nullptr;
+    }
+    const TensorEntry* entry = found->second;
+    if (entry->shape != shape) {
+      mismatch.misshapen.push_back(name + " " + shape_text(entry->shape) + " instead of " +
+                                   shape_text(shape));
+    }
+    unused.erase(found);
+    return entry;
+  };
+  std::vector<Source> sources;
+  for (const auto& [name, shape] : wanted) {
+    Source source{take(name, shape)};
+    if (source.values != nullptr && is_scaled(*source.values) && !shape.empty())
+      source.scales = take(name + kScaleSuffix, {shape.front()});
+    sources.push_back(source);
+  }
+  for (const auto& entry : unused) mismatch.extra.push_back(entry.first);
+  mismatch.check(file.path);
+  return sources;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& file,
+                                                             const std::vector<NameAndShape>& wanted) {
+  const std::vector<Source> sources = find_sources(file, wanted);
   const MappedFile mapped(file.path);
-  std::map<std::string, const TensorEntry*> entries;
-  for (const TensorEntry& entry : file.entries) entries[entry.name] = &entry;
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& [name, shape] : wanted)
-    tensors.emplace_back(name, read_tensor(*entries.at(name), mapped, file.path));
+  for (size_t k = 0; k < wanted.size(); ++k) {
+    at::Tensor values = read_stored(*sources[k].values, mapped, file.path);
+    if (sources[k].scales != nullptr) {
+      std::vector<int64_t> per_row(wanted[k].second.size(), 1);  // [rows, 1, ...]
+      per_row.front() = wanted[k].second.front();
+      values.mul_(read_stored(*sources[k].scales, mapped, file.path).view(per_row));
+    }
+    tensors.emplace_back(wanted[k].first, values);
+  }
   return tensors;
 }
 

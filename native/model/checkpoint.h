@@ -12,7 +12,7 @@ namespace albert_ner::model {
 
 struct TensorEntry {
   std::string name;
-  std::string dtype;  // F16, BF16, F32 or F64
+  std::string dtype;  // F16, BF16, F32, F64, or I8 with scales
   std::vector<int64_t> shape;
   uint64_t begin;  // bytes from the start of the file
   uint64_t end;
@@ -25,8 +25,12 @@ struct TensorFile {
 
 using NameAndShape = std::pair<std::string, std::vector<int64_t>>;
 
-/// Reads the wanted tensors, converted to float32, in the order wanted. The file is mapped while it is read
-/// and the values are copied: a file that changes or shrinks later can't disturb a loaded model.
+/// What the scales of an int8 tensor are called after the tensor's own name: one factor per row, [rows].
+constexpr const char* kScaleSuffix = ".scale";
+
+/// Reads the wanted tensors, converted to float32, in the order wanted; int8 ones times their scales. The
+/// file is mapped while it is read and the values are copied: a file that changes or shrinks later can't
+/// disturb a loaded model.
 ///
 /// Throws kCheckpointMismatch, naming the first five, when entries are missing, unexpected or of another
 /// shape; kCheckpointUnreadable with details.reason E_TRUNCATED, E_TENSOR_BOUNDS, E_NONFINITE or E_IO.

@@ -2,6 +2,8 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
@@ -12,6 +14,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "model/ngrams.h"
 
 namespace albert_ner::model {
 namespace {
@@ -36,7 +39,7 @@ enum ParameterIndex : size_t {
 };
 
 std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
-  const int64_t D = config.feature_size;
+  const int64_t D = config.feature_size + kNgramSlots * config.ngram_width;
   const int64_t H = config.hidden_size;
   const int64_t K = config.tag_count;
   std::vector<NameAndShape> shapes;
@@ -55,6 +58,10 @@ std::vector<NameAndShape> parameter_shapes(const HeadConfig& config) {
     shapes.push_back({"mix.weights", {config.mixed_layers}});
     shapes.push_back({"mix.scale", {1}});
   }
+  if (config.ngram_width > 0) {
+    const int64_t R = static_cast<int64_t>(config.ngram_keys.size());
+    shapes.push_back({"ngrams.weight", {R + 1, config.ngram_width}});
+  }
   return shapes;
 }
 
@@ -62,7 +69,7 @@ std::vector<std::pair<std::string, at::Tensor>> random_parameters(const HeadConf
   at::Generator generator = at::detail::createCPUGenerator(seed);
   std::vector<std::pair<std::string, at::Tensor>> parameters;
   for (const auto& [name, shape] : parameter_shapes(config)) {
-    double bound = 0.1;  // crf
+    double bound = 0.1;  // crf and n-grams
     if (name.rfind("bilstm", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(config.hidden_size));
     if (name.rfind("classifier", 0) == 0) bound = 1 / std::sqrt(static_cast<double>(2 * config.hidden_size));
     const bool mix = name.rfind("mix", 0) == 0;  // starts as the plain mean
@@ -124,13 +131,25 @@ at::Tensor Head::mix(const at::Tensor& features) const {
   return at::matmul(weights, features.view({features.size(0), M, config_.feature_size}));  // [N, D]
 }
 
-at::Tensor Head::emissions(const at::Tensor& features, const at::Tensor& offsets,
-                           at::Generator* dropout) const {
+at::Tensor Head::inputs(const features::PackedFeatures& pack) const {
+  const at::Tensor mixed = mix(pack.rows);  // [N, D]
+  if (config_.ngram_width == 0) return mixed;
+  const int64_t N = mixed.size(0);
+  check_argument(static_cast<int64_t>(pack.ids.size()) == N, "ids", "an id for every row", pack.ids.size());
+  const int32_t* starts = pack.offsets.const_data_ptr<int32_t>();
+  const std::vector<int32_t> offsets(starts, starts + pack.offsets.numel());
+  const at::Tensor rows = ngram_rows(pack.ids, offsets, config_.ngram_keys);  // [N, slots]
+  const at::Tensor ngrams = at::embedding(parameters_.back().second, rows);   // [N, slots, W]
+  return at::cat({mixed, ngrams.view({N, kNgramSlots * config_.ngram_width})}, 1);
+}
+
+at::Tensor Head::emissions(const features::PackedFeatures& pack, at::Generator* dropout) const {
   const ops::LstmWeights forward{parameter(kWeightIh), parameter(kWeightHh), parameter(kBiasIh),
                                  parameter(kBiasHh)};
   const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse),
                                  parameter(kBiasIhReverse), parameter(kBiasHhReverse)};
-  const at::Tensor hidden = ops::bilstm(drop(mix(features), dropout), offsets, forward, reverse);  // [N, 2H]
+  const at::Tensor hidden =
+      ops::bilstm(drop(inputs(pack), dropout), pack.offsets, forward, reverse);  // [N, 2H]
   return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
 }
 

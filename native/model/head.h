@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "features/feature_store.h"
 #include "model/checkpoint.h"
 #include "ops/bilstm/bilstm.h"
 
@@ -21,6 +22,8 @@ struct HeadConfig {
   int64_t feature_size = 0;         // D, of one hidden state
   int64_t mixed_layers = 1;         // M hidden states side by side, mixed by learned weights if M > 1
   int64_t hidden_size = 0;          // H, per direction
+  int64_t ngram_width = 0;          // W of an n-gram's row; 0: features only
+  std::vector<int32_t> ngram_keys;  // [R] hashes that have a row, ascending; see model/ngrams.h
   int64_t tag_count = 0;            // K
   double dropout = 0;               // of features and of the BiLSTM's output, training only
   std::vector<TagRole> tag_roles;   // [K]
@@ -45,14 +48,14 @@ class Head {
   Head(HeadConfig config, const TensorFile& file);
 
   const HeadConfig& config() const { return config_; }
-  /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*, and mix.* if layers are mixed.
+  /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*, mix.* if layers are mixed, and
+  /// ngrams.weight [R+1, W] if there are n-grams; its first row is for those that have none.
   const std::vector<std::pair<std::string, at::Tensor>>& parameters() const { return parameters_; }
   /// [K] int32: the tag that prolongs a span ending in tag k, -1 for none.
   const at::Tensor& continuation() const { return continuation_; }
 
-  /// Emissions of packed features, [N, M*D] and [B+1] to [N, K]. With a generator dropout is applied, drawn
-  /// from it.
-  at::Tensor emissions(const at::Tensor& features, const at::Tensor& offsets, at::Generator* dropout) const;
+  /// Emissions of a pack with rows [N, M*D], [N, K]. With a generator dropout is applied, drawn from it.
+  at::Tensor emissions(const features::PackedFeatures& pack, at::Generator* dropout) const;
   ConstrainedTransitions constrained() const;
 
  private:
@@ -61,6 +64,8 @@ class Head {
   /// [N, M*D] to [N, D]: scale * sum of softmax(weights)[m] * state m. Source: Peters et al. 2018,
   /// section 3.2.
   at::Tensor mix(const at::Tensor& features) const;
+  /// What the BiLSTM reads: the mix and, beside it, the rows of the n-grams of every unit. [N, D + slots*W]
+  at::Tensor inputs(const features::PackedFeatures& pack) const;
   at::Tensor drop(const at::Tensor& rows, at::Generator* dropout) const;
 
   HeadConfig config_;

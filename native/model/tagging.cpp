@@ -45,7 +45,7 @@ void complete(WindowPlan& plan) {
 }
 
 /// Emissions of all kept rows, [M, K].
-at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const FeatureSource& features,
+at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const FeatureSource& source,
                           const runtime::Cancellation& cancellation) {
   const int64_t K = head.config().tag_count;
   std::vector<int64_t> first_kept(plan.lengths.size() + 1, 0);
@@ -53,11 +53,9 @@ at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const Featur
   at::Tensor emissions = at::empty({first_kept.back(), K}, at::kFloat);  // [M, K]
   float* out = emissions.mutable_data_ptr<float>();
   for_each_batch(plan.lengths, cancellation, [&](const std::vector<int64_t>& windows) {
-    std::vector<int32_t> offsets = {0};
-    for (int64_t window : windows)
-      offsets.push_back(offsets.back() + static_cast<int32_t>(plan.lengths[window]));
-    const at::Tensor batch =
-        head.emissions(features(windows), at::tensor(offsets, at::kInt), nullptr).contiguous();
+    const features::PackedFeatures pack = source(windows);
+    const int32_t* offsets = pack.offsets.const_data_ptr<int32_t>();
+    const at::Tensor batch = head.emissions(pack, nullptr).contiguous();  // [rows of the windows, K]
     const float* rows = batch.const_data_ptr<float>();
     for (size_t k = 0; k < windows.size(); ++k) {
       const int64_t window = windows[k];
@@ -112,11 +110,11 @@ void for_each_batch(const std::vector<int64_t>& lengths, const runtime::Cancella
   if (!batch.empty()) body(batch);
 }
 
-Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& features,
+Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& source,
                     const runtime::Cancellation& cancellation) {
   complete(plan);
   // float64 from here on: scores of long sequences are large and their differences small.
-  const at::Tensor emissions = kept_emissions(head, plan, features, cancellation).to(at::kDouble);
+  const at::Tensor emissions = kept_emissions(head, plan, source, cancellation).to(at::kDouble);
   cancellation.poll();
   const at::Tensor offsets = at::tensor(plan.sequence_offsets, at::kInt);
   const ConstrainedTransitions crf = head.constrained();

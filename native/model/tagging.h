@@ -24,8 +24,8 @@ struct Tagging {
   std::vector<double> path_log_probabilities;  // [S]
 };
 
-/// Features of the given windows, in that order: [sum of lengths, D] float32 on the CPU.
-using FeatureSource = std::function<at::Tensor(const std::vector<int64_t>& windows)>;
+/// The given windows packed, in that order.
+using FeatureSource = std::function<features::PackedFeatures(const std::vector<int64_t>& windows)>;
 
 /// Calls body(windows) for groups of windows of bounded size, longest first; polls `cancellation` before
 /// each.
@@ -34,7 +34,7 @@ void for_each_batch(const std::vector<int64_t>& lengths, const runtime::Cancella
 
 /// Best legal path of every sequence and the posterior of each of its spans. Throws kInvalidArgument when the
 /// plan contradicts itself, kAborted between batches.
-Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& features,
+Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& source,
                     const runtime::Cancellation& cancellation);
 
 }  // namespace albert_ner::model

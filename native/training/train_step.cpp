@@ -68,7 +68,7 @@ bool starts_with(const std::string& text, const char* prefix) {
 }  // namespace
 
 double LearningRates::of(const std::string& parameter) const {
-  if (starts_with(parameter, "bilstm.")) return bilstm;
+  if (starts_with(parameter, "bilstm.") || starts_with(parameter, "ngrams.")) return bilstm;
   if (starts_with(parameter, "crf.")) return crf;
   if (starts_with(parameter, "classifier.") || starts_with(parameter, "mix.")) return classifier;
   return encoder;
@@ -94,7 +94,7 @@ StepResult train_step(const model::Head& head, Optimizer& optimizer, const featu
   check_argument(batch.rows.size(0) > 0, "sequences", "at least one unit", batch.rows.size(0));
   const GradientScope scope(optimizer.parameters());
   at::Generator generator = at::detail::createCPUGenerator(seed);
-  const at::Tensor emissions = head.emissions(batch.rows, batch.offsets, &generator);  // [N, K]
+  const at::Tensor emissions = head.emissions(batch, &generator);  // [N, K]
   return descend(scope, optimizer, mean_nll(head, emissions, batch.offsets, annotation), rates);
 }
 
@@ -106,10 +106,10 @@ StepResult fine_tune_step(const encoder::Albert& encoder, const model::Head& hea
   encoder::Dropout dropout{encoder_dropout, at::detail::createCPUGenerator(seed)};
   std::vector<int64_t> all(static_cast<size_t>(units.sequence_count()));
   std::iota(all.begin(), all.end(), 0);
-  const at::Tensor features = encoder.encode(units, all, &dropout).cpu();              // [N, F]
-  const at::Tensor offsets = at::tensor(units.offsets, at::kInt);                      // [B+1]
-  const at::Tensor emissions = head.emissions(features, offsets, &dropout.generator);  // [N, K]
-  return descend(scope, optimizer, mean_nll(head, emissions, offsets, annotation), rates);
+  const features::PackedFeatures pack{encoder.encode(units, all, &dropout).cpu(), units.ids,
+                                      at::tensor(units.offsets, at::kInt)};
+  const at::Tensor emissions = head.emissions(pack, &dropout.generator);  // [N, K]
+  return descend(scope, optimizer, mean_nll(head, emissions, pack.offsets, annotation), rates);
 }
 
 }  // namespace albert_ner::training

@@ -13,7 +13,7 @@ namespace albert_ner::training {
 
 struct LearningRates {
   double encoder = 0;
-  double bilstm = 0;
+  double bilstm = 0;      // and the n-grams
   double classifier = 0;  // and the mix of layers
   double crf = 0;
 
@@ -39,7 +39,7 @@ NamedParameters tagger_parameters(const encoder::Albert& encoder, const model::H
 /// Forward, backward, clipping and optimizer step. The loss is the batch's mean per unit, so a step weighs
 /// every character alike whatever the lengths of its sentences.
 ///
-///   batch  features [N, F] float32 and offsets [B+1]
+///   batch  features [N, F] float32 with their units
 ///   seed   of the dropout masks of this step
 ///
 /// Throws kInvalidArgument for a batch without units, tags that don't fit, and a loss or gradient that isn't

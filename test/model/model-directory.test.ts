@@ -25,7 +25,7 @@ async function content(fill = 0.5): Promise<ModelContent> {
     description: {
       formatVersion: 1,
       encoder: config,
-      head: { hiddenSize: 4, dropout: 0.1, layer: -2 as const },
+      head: { hiddenSize: 4, dropout: 0.1, layer: -2 as const, ngramWidth: 0 },
       labels: ['PER', 'LOC'],
       scheme: 'BIO',
       text: { maxUnits: 20, margin: 4 },

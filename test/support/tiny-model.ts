@@ -91,6 +91,7 @@ export async function trainOn(
       labels: {},
       unannotated: [],
       repeat: 1,
+      epochs: null,
     },
   ];
   return train({

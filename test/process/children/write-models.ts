@@ -20,7 +20,7 @@ for (let fill = 0; ; fill += 1) {
       ...{
         formatVersion: 1,
         encoder: config,
-        head: { hiddenSize: 4, dropout: 0, layer: -2 as const },
+        head: { hiddenSize: 4, dropout: 0, layer: -2 as const, ngramWidth: 0 },
         labels: ['A'],
         scheme: 'BIO',
       },
