@@ -22,9 +22,9 @@ export function register(program: Command): void {
 }
 
 async function run(directory: string, context: CommandContext): Promise<undefined> {
-  const facts = existsSync(join(directory, 'config.json'))
-    ? await encoderFacts(directory)
-    : await modelFacts(directory);
+  // A model directory is an encoder folder as well, so what only a model has comes first.
+  const isEncoder = !existsSync(join(directory, 'model.json')) && existsSync(join(directory, 'config.json'));
+  const facts = isEncoder ? await encoderFacts(directory) : await modelFacts(directory);
   context.stdout.write(context.json ? `${JSON.stringify(facts)}\n` : `${format(facts)}\n`);
 }
 

@@ -2,8 +2,9 @@
  * Model directories: model.json, model.safetensors, vocab.txt, config.json and a card, read and written. With its
  * config.json a model directory is an encoder folder as well.
  *
- * model.json is the commit mark. Files are written aside; then it is removed, the others are renamed into place, and it
- * last; it holds the hash of the weights. A process killed at any moment leaves a whole model or none, never a mixture.
+ * model.json and config.json are the commit marks of model and encoder. Files are written aside; then the marks are
+ * removed, the others are renamed into place, and the marks last; model.json holds the hash of the weights. A process
+ * killed at any moment leaves a whole model or none, never a mixture.
  */
 
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
@@ -215,7 +216,7 @@ export async function writeModelDirectory(
   await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(description.encoder));
   const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
   await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
-  await rm(join(directory, DESCRIPTION_FILE), { force: true });
+  for (const mark of [DESCRIPTION_FILE, CONFIG_FILE]) await rm(join(directory, mark), { force: true });
   for (const name of [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, CONFIG_FILE, DESCRIPTION_FILE]) {
     await rename(join(staging, name), join(directory, name));
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -203,6 +203,10 @@ test('inspect shows models and encoders without the addon', async (t) => {
   t.regex(shown.stdout, /labels: LOC ORG PER T/);
   const json = JSON.parse((await runCli(['inspect', files.encoder, '--json'], { env })).stdout);
   t.like(json, { kind: 'encoder', encoder: { hiddenSize: 48 } });
+  const unfinished = join(folder, 'unfinished');
+  await cp(model, unfinished, { recursive: true });
+  for (const mark of ['model.json', 'config.json']) await rm(join(unfinished, mark));
+  t.regex((await runCli(['inspect', unfinished], { env })).stderr, /interrupted/);
 });
 
 test('an interrupted training saves, says so with 130, and resumes', async (t) => {

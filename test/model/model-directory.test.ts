@@ -57,8 +57,11 @@ test('a written model reads back whole', async (t) => {
   t.is(encoderWeights.tensors.length, canonicalTensors(description.encoder).size);
   t.false(encoderWeights.tensors[0].name.startsWith(ENCODER_PREFIX));
   t.deepEqual(headWeights.tensors.map(({ name }) => name).sort(), ['crf.end_transitions', 'crf.transitions']);
+  const encoder = await readEncoderFolder(directory);
+  t.deepEqual([encoder.config, encoder.weights], [description.encoder, encoderWeights]);
   t.deepEqual((await readdir(directory)).sort(), [
     'README.md',
+    'config.json',
     'model.json',
     'model.safetensors',
     'vocab.txt',
@@ -120,6 +123,7 @@ test('a writer killed at any moment leaves a whole model or none', async (t) => 
     await runNode(childProgram('write-models'), [directory], { killAfterMs: 350 + 17 * kill });
     try {
       await readModelDirectory(directory);
+      await readEncoderFolder(directory);
       whole += 1;
     } catch (error) {
       t.is((error as AlbertNerError).code, 'ERR_MODEL_NOT_FOUND', String(error));
