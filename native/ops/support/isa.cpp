@@ -1,0 +1,64 @@
+#include "ops/support/isa.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "common/check.h"
+#include "ops/support/gemm.h"
+
+namespace albert_ner::ops {
+namespace {
+
+bool is_available(Isa isa) {
+  if (isa == Isa::kBaseline) return true;
+#if defined(ALBERT_NER_X86_KERNELS)
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (isa == Isa::kAvx2) return avx2;
+  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+  return false;
+#endif
+}
+
+constexpr Isa kFromBest[] = {Isa::kAvx512, Isa::kAvx2, Isa::kBaseline};
+
+Isa choose() {
+  const char* wanted = std::getenv("ALBERT_NER_ISA");
+  for (const Isa isa : kFromBest) {
+    if (is_available(isa) && (wanted == nullptr || std::string(wanted) == isa_name(isa))) return isa;
+  }
+  std::string available;
+  for (const Isa isa : kFromBest) {
+    if (is_available(isa)) available += (available.empty() ? "" : ", ") + std::string(isa_name(isa));
+  }
+  throw_invalid("ALBERT_NER_ISA", "one of " + available, wanted);
+}
+
+}  // namespace
+
+Isa active_isa() {
+  static const Isa isa = choose();
+  return isa;
+}
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kBaseline:
+      return "baseline";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+  }
+  return "";
+}
+
+ALBERT_NER_DECLARE_KERNELS(GemmKernels, kGemmKernels)
+
+const GemmKernels& gemm_kernels() {
+  return ALBERT_NER_ACTIVE_KERNELS(kGemmKernels);
+}
+
+}  // namespace albert_ner::ops
