@@ -4,11 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
 import { AlbertNerError } from '../../lib/errors.js';
 import { replaceFile } from '../../lib/files.js';
+import { CheckpointFile } from './checkpoint-file.js';
+import { itemSizeOf } from './dtypes.js';
 import { toFloat16 } from './float16.js';
 import { quantizeRows, SCALE_SUFFIX } from './int8.js';
+import { type Checkpoint, densePiece, elementCount, type StoredTensor } from './stored-tensor.js';
 import { parseStrictJson, type StrictJson, StrictJsonError } from './strict-json.js';
 
 /** One tensor; `begin` and `end` are bytes from the start of the file. */
@@ -27,23 +29,6 @@ export interface SafetensorsHeader {
   fileSize: number;
 }
 
-/** Bytes per element. Other dtypes are refused. */
-const ITEM_SIZE: Readonly<Record<string, number>> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
-};
-
 const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 16 << 20;
 const MAX_TENSORS = 65_536;
@@ -52,96 +37,66 @@ const MAX_RANK = 8;
 const MAX_DEPTH = 4;
 const ALIGNMENT = 8;
 
-class Refusal {
-  readonly file: string;
-  constructor(file: string) {
-    this.file = file;
-  }
-
-  because(
-    reason: string,
-    what: string,
-    byteOffset: number,
-    details: Record<string, unknown> = {},
-  ): AlbertNerError {
-    return new AlbertNerError(
-      'ERR_CHECKPOINT_UNREADABLE',
-      `Can't read ${this.file}: ${what} (byte ${byteOffset})`,
-      {
-        details: { file: this.file, byteOffset, reason, ...details },
-      },
-    );
-  }
-}
-
 /**
  * Rejects with ERR_MODEL_NOT_FOUND when the file can't be opened, else with ERR_CHECKPOINT_UNREADABLE, byte offset and
  * reason: E_TRUNCATED, E_HEADER, E_DTYPE, E_TENSOR_BOUNDS, E_RANGE_OVERLAP.
  */
-export async function readSafetensorsHeader(file: string): Promise<SafetensorsHeader> {
-  let handle: FileHandle;
+export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
+  const file = await CheckpointFile.open(path);
   try {
-    handle = await open(file, 'r');
-  } catch (cause) {
-    throw new AlbertNerError('ERR_MODEL_NOT_FOUND', `Can't open ${file}: ${(cause as Error).message}`, {
-      details: { file },
-      cause,
-    });
-  }
-  try {
-    return await readHeader(handle, new Refusal(file));
+    return await readHeader(file);
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 
-async function readHeader(handle: FileHandle, refusal: Refusal): Promise<SafetensorsHeader> {
-  const stats = await handle.stat();
-  if (!stats.isFile()) throw refusal.because('E_IO', 'it is not a regular file', 0);
-  const fileSize = stats.size;
-  if (fileSize < LENGTH_BYTES) throw refusal.because('E_TRUNCATED', `it has ${fileSize} bytes`, fileSize);
-  const prefix = Buffer.alloc(LENGTH_BYTES);
-  await readFully(handle, prefix, 0, refusal);
-  const headerBytes = prefix.readBigUInt64LE();
+/** The tensors of a file as every checkpoint has them. Rejects as `readSafetensorsHeader` does. */
+export async function openSafetensors(path: string): Promise<Checkpoint> {
+  const file = await CheckpointFile.open(path);
+  try {
+    const { metadata, tensors } = await readHeader(file);
+    const stored = tensors.map(
+      ({ name, dtype, shape, begin }): StoredTensor => ({
+        name,
+        dtype,
+        shape,
+        pieces: [densePiece(file, begin, shape)],
+      }),
+    );
+    return { format: 'safetensors', path, files: [file], tensors: stored, metadata, warnings: [] };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function readHeader(file: CheckpointFile): Promise<SafetensorsHeader> {
+  const { size: fileSize } = file;
+  if (fileSize < LENGTH_BYTES) throw file.refusal('E_TRUNCATED', `it has ${fileSize} bytes`, fileSize);
+  const headerBytes = (await file.bytes(0, LENGTH_BYTES)).readBigUInt64LE();
   if (headerBytes > BigInt(MAX_HEADER_BYTES)) {
-    throw refusal.because('E_HEADER', `a header of ${headerBytes} bytes; is it a safetensors file?`, 0);
+    throw file.refusal('E_HEADER', `a header of ${headerBytes} bytes; is it a safetensors file?`, 0);
   }
   const dataStart = LENGTH_BYTES + Number(headerBytes);
   if (dataStart > fileSize) {
-    throw refusal.because('E_TRUNCATED', `the header ends at byte ${dataStart} of ${fileSize}`, fileSize);
+    throw file.refusal('E_TRUNCATED', `the header ends at byte ${dataStart} of ${fileSize}`, fileSize);
   }
-  const bytes = Buffer.alloc(Number(headerBytes));
-  await readFully(handle, bytes, LENGTH_BYTES, refusal);
-  const entries = parseHeader(bytes, refusal);
-  const metadata = readMetadata(entries.get('__metadata__'), refusal);
+  const entries = parseHeader(await file.bytes(LENGTH_BYTES, Number(headerBytes)), file);
+  const metadata = readMetadata(entries.get('__metadata__'), file);
   entries.delete('__metadata__');
-  if (entries.size > MAX_TENSORS) throw refusal.because('E_HEADER', `${entries.size} tensors`, LENGTH_BYTES);
-  const tensors = [...entries].map(([name, entry]) => readEntry(name, entry, dataStart, refusal));
+  if (entries.size > MAX_TENSORS) throw file.refusal('E_HEADER', `${entries.size} tensors`, LENGTH_BYTES);
+  const tensors = [...entries].map(([name, entry]) => readEntry(name, entry, dataStart, file));
   tensors.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  checkLayout(tensors, dataStart, fileSize, refusal);
+  checkLayout(tensors, dataStart, file);
   return { metadata, tensors, fileSize };
 }
 
-async function readFully(
-  handle: FileHandle,
-  buffer: Buffer,
-  position: number,
-  refusal: Refusal,
-): Promise<void> {
-  let done = 0;
-  while (done < buffer.length) {
-    const { bytesRead } = await handle.read(buffer, done, buffer.length - done, position + done);
-    if (bytesRead === 0) throw refusal.because('E_TRUNCATED', 'it ends while it is read', position + done);
-    done += bytesRead;
-  }
-}
-
-function parseHeader(bytes: Buffer, refusal: Refusal): Map<string, StrictJson> {
+function parseHeader(bytes: Buffer, file: CheckpointFile): Map<string, StrictJson> {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw refusal.because('E_HEADER', 'the header is not UTF-8', LENGTH_BYTES);
+    throw file.refusal('E_HEADER', 'the header is not UTF-8', LENGTH_BYTES);
   }
   let value: StrictJson;
   try {
@@ -149,28 +104,27 @@ function parseHeader(bytes: Buffer, refusal: Refusal): Map<string, StrictJson> {
   } catch (error) {
     if (!(error instanceof StrictJsonError)) throw error;
     const byteOffset = LENGTH_BYTES + Buffer.byteLength(text.slice(0, error.offset));
-    throw refusal.because('E_HEADER', error.message, byteOffset);
+    throw file.refusal('E_HEADER', error.message, byteOffset);
   }
-  if (!(value instanceof Map)) throw refusal.because('E_HEADER', 'the header is not an object', LENGTH_BYTES);
+  if (!(value instanceof Map)) throw file.refusal('E_HEADER', 'the header is not an object', LENGTH_BYTES);
   return value;
 }
 
-function readMetadata(value: StrictJson | undefined, refusal: Refusal): Map<string, string> {
+function readMetadata(value: StrictJson | undefined, file: CheckpointFile): Map<string, string> {
   const metadata = new Map<string, string>();
   if (value === undefined) return metadata;
-  if (!(value instanceof Map))
-    throw refusal.because('E_HEADER', '__metadata__ is not an object', LENGTH_BYTES);
+  if (!(value instanceof Map)) throw file.refusal('E_HEADER', '__metadata__ is not an object', LENGTH_BYTES);
   for (const [key, text] of value) {
     if (typeof text !== 'string')
-      throw refusal.because('E_HEADER', `metadata ${key} is not a string`, LENGTH_BYTES);
+      throw file.refusal('E_HEADER', `metadata ${key} is not a string`, LENGTH_BYTES);
     metadata.set(key, text);
   }
   return metadata;
 }
 
-function readEntry(name: string, entry: StrictJson, dataStart: number, refusal: Refusal): TensorInfo {
+function readEntry(name: string, entry: StrictJson, dataStart: number, file: CheckpointFile): TensorInfo {
   const fail = (reason: string, what: string, byteOffset = LENGTH_BYTES) =>
-    refusal.because(reason, `tensor ${JSON.stringify(name.slice(0, 80))} ${what}`, byteOffset, {
+    file.refusal(reason, `tensor ${JSON.stringify(name.slice(0, 80))} ${what}`, byteOffset, {
       tensor: name,
     });
   if (!(entry instanceof Map)) throw fail('E_HEADER', 'is not an object');
@@ -184,7 +138,7 @@ function readEntry(name: string, entry: StrictJson, dataStart: number, refusal: 
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
     throw fail('E_HEADER', 'has no data_offsets');
   }
-  const itemSize = Object.hasOwn(ITEM_SIZE, dtype) ? ITEM_SIZE[dtype] : undefined;
+  const itemSize = itemSizeOf(dtype);
   if (itemSize === undefined)
     throw fail('E_DTYPE', `has the dtype ${dtype.slice(0, 20)}, which isn't supported`);
   const [begin, end] = offsets;
@@ -200,34 +154,33 @@ function readEntry(name: string, entry: StrictJson, dataStart: number, refusal: 
 }
 
 /** The tensors, in order, must fill the file from the header to its end without hole or overlap. */
-function checkLayout(
-  tensors: readonly TensorInfo[],
-  dataStart: number,
-  fileSize: number,
-  refusal: Refusal,
-): void {
+function checkLayout(tensors: readonly TensorInfo[], dataStart: number, file: CheckpointFile): void {
+  const fileSize = file.size;
   let expected = dataStart;
   for (const { name, begin, end } of tensors) {
     if (begin !== expected) {
       const what = begin < expected ? 'overlaps the tensor before it' : `leaves a hole before byte ${begin}`;
-      throw refusal.because('E_RANGE_OVERLAP', `tensor ${JSON.stringify(name.slice(0, 80))} ${what}`, begin);
+      throw file.refusal('E_RANGE_OVERLAP', `tensor ${JSON.stringify(name.slice(0, 80))} ${what}`, begin);
     }
     expected = end;
   }
   if (fileSize < expected) {
-    throw refusal.because('E_TRUNCATED', `it should have ${expected} bytes but has ${fileSize}`, fileSize);
+    throw file.refusal('E_TRUNCATED', `it should have ${expected} bytes but has ${fileSize}`, fileSize);
   }
   if (fileSize > expected) {
-    throw refusal.because('E_RANGE_OVERLAP', `${fileSize - expected} bytes after the last tensor`, expected);
+    throw file.refusal('E_RANGE_OVERLAP', `${fileSize - expected} bytes after the last tensor`, expected);
   }
 }
+
+/** Values in parts; a part is valid until the next one is asked for. */
+export type TensorBlocks = () => AsyncIterable<Float32Array>;
 
 /** A tensor to write, row-major. */
 export interface WritableTensor {
   name: string;
   shape: readonly number[];
   /** Integers are stored as they are. */
-  data: Float32Array | Int32Array;
+  data: Float32Array | Int32Array | TensorBlocks;
 }
 
 export interface WrittenFile {
@@ -237,7 +190,7 @@ export interface WrittenFile {
 
 /**
  * How values are stored. I8: matrices as int8 with float32 scales beside them, one per row, under the name of the matrix
- * and ".scale"; everything else as F32.
+ * and ".scale"; everything else, and what comes in blocks, as F32.
  */
 export type StoredDtype = 'F32' | 'F16' | 'I8';
 
@@ -255,10 +208,10 @@ export async function writeSafetensors(
   tensors: readonly WritableTensor[],
   { metadata = {}, dtype = 'F32' }: WriteOptions = {},
 ): Promise<WrittenFile> {
-  const stored = tensors
-    .flatMap((tensor) => toStored(tensor, dtype))
+  const encoded = tensors
+    .flatMap((tensor) => encodeTensor(tensor, dtype))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const header = encodeHeader(stored, metadata);
+  const header = encodeHeader(encoded, metadata);
   return replaceFile(file, async (handle) => {
     const hash = createHash('sha256');
     let bytes = 0;
@@ -268,29 +221,35 @@ export async function writeSafetensors(
       bytes += part.length;
     };
     await write(header);
-    for (const { data } of stored) {
-      await write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    for (const { name, shape, dtype: as, data } of encoded) {
+      let elements = 0;
+      for await (const block of typeof data === 'function' ? data() : [data]) {
+        const stored = as === 'F16' && block instanceof Float32Array ? toFloat16(block) : block;
+        await write(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
+        elements += block.length;
+      }
+      if (elements !== elementCount(shape)) throw wrongTensor(name);
     }
     return { sha256: hash.digest('hex'), bytes };
   });
 }
 
 /** A tensor as it goes into the file. */
-interface StoredTensor {
+interface EncodedTensor {
   name: string;
-  dtype: string;
+  dtype: 'F32' | 'F16' | 'I32' | 'I8';
   shape: readonly number[];
-  data: Float32Array | Int32Array | Uint16Array | Int8Array;
+  data: Float32Array | Int32Array | Int8Array | TensorBlocks;
 }
 
 /** Below this width scales cost more than they save. */
 const MIN_SCALED_WIDTH = 16;
 
-function toStored({ name, shape, data }: WritableTensor, dtype: StoredDtype): StoredTensor[] {
+function encodeTensor({ name, shape, data }: WritableTensor, dtype: StoredDtype): EncodedTensor[] {
   if (data instanceof Int32Array) return [{ name, dtype: 'I32', shape, data }];
-  if (dtype === 'F16') return [{ name, dtype, shape, data: toFloat16(data) }];
-  if (dtype === 'F32' || shape.length !== 2 || shape[1] < MIN_SCALED_WIDTH)
-    return [{ name, dtype: 'F32', shape, data }];
+  if (dtype === 'F16') return [{ name, dtype, shape, data }];
+  const scaled = dtype === 'I8' && shape.length === 2 && shape[1] >= MIN_SCALED_WIDTH;
+  if (!scaled || typeof data === 'function') return [{ name, dtype: 'F32', shape, data }];
   const [rows] = shape;
   const { values, scales } = quantizeRows(data, rows);
   return [
@@ -300,23 +259,16 @@ function toStored({ name, shape, data }: WritableTensor, dtype: StoredDtype): St
 }
 
 function encodeHeader(
-  tensors: readonly StoredTensor[],
+  tensors: readonly EncodedTensor[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const entries: Record<string, unknown> = { __metadata__: { format: 'pt', ...metadata } };
   let begin = 0;
   for (const { name, dtype, shape, data } of tensors) {
-    const elements = shape.reduce((product, size) => product * size, 1);
-    if (elements !== data.length || Object.hasOwn(entries, name)) {
-      throw new AlbertNerError(
-        'ERR_INVALID_ARGUMENT',
-        `Tensor ${name} is given twice or doesn't fit its shape`,
-        {
-          details: { tensor: name },
-        },
-      );
-    }
-    const end = begin + data.byteLength;
+    const elements = elementCount(shape);
+    const given = typeof data === 'function' ? elements : data.length;
+    if (elements !== given || Object.hasOwn(entries, name)) throw wrongTensor(name);
+    const end = begin + elements * (itemSizeOf(dtype) as number);
     entries[name] = { dtype, shape, data_offsets: [begin, end] };
     begin = end;
   }
@@ -326,6 +278,14 @@ function encodeHeader(
   header.writeBigUInt64LE(BigInt(padded));
   json.copy(header, LENGTH_BYTES);
   return header;
+}
+
+function wrongTensor(name: string): AlbertNerError {
+  return new AlbertNerError(
+    'ERR_INVALID_ARGUMENT',
+    `Tensor ${name} is given twice or doesn't fit its shape`,
+    { details: { tensor: name } },
+  );
 }
 
 /** Values of one float32 tensor. */
@@ -353,12 +313,12 @@ async function readElements(
       { details: { file, tensor: name } },
     );
   }
-  const handle = await open(file, 'r');
+  const opened = await CheckpointFile.open(file);
   try {
     const bytes = new ArrayBuffer(end - begin);
-    await readFully(handle, Buffer.from(bytes), begin, new Refusal(file));
+    await opened.read(new Uint8Array(bytes), begin);
     return bytes;
   } finally {
-    await handle.close();
+    await opened.close();
   }
 }
