@@ -10,6 +10,7 @@ import { findPip, root } from './bootstrap/tools.js';
 const VERSION = '21.1.8';
 
 const folder = join(cacheFolder(), `clang-format-${VERSION}`);
+// The program itself: the wheel's script finds its package only where Python looks for packages.
 const executable = join(folder, 'clang_format', 'data', 'bin', 'clang-format');
 if (!existsSync(executable)) {
   const pip = [
@@ -25,8 +26,10 @@ if (!existsSync(executable)) {
   const { status } = spawnSync(findPip().command, pip, { stdio: ['ignore', 'inherit', 'inherit'] });
   if (status !== 0) process.exit(1);
 }
-const files = readdirSync(join(root, 'native'), { recursive: true })
-  .filter((name) => /\.(cpp|h|cu)$/.test(name))
-  .map((name) => join(root, 'native', name));
+const files = ['native', 'test/native'].flatMap((place) =>
+  readdirSync(join(root, place), { recursive: true })
+    .filter((name) => /\.(cpp|h|cu)$/.test(name))
+    .map((name) => join(root, place, name)),
+);
 const mode = process.argv.includes('--write') ? ['-i'] : ['--dry-run', '--Werror'];
 process.exitCode = spawnSync(executable, [...mode, ...files], { stdio: 'inherit' }).status ?? 1;

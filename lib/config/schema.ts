@@ -66,6 +66,7 @@ const train = z.strictObject({
   optimizer: z.enum(['adamw', 'adam']).default('adamw'),
   learning_rate: rate.default(0.002),
   learning_rates: learningRates.prefault({}),
+  precision: z.enum(['auto', 'float32', 'bfloat16']).default('auto'),
   weight_decay: rate.default(0.0005),
   clip_norm: rate.default(5),
   warmup_ratio: z.number().min(0).max(1).default(0.05),
@@ -84,6 +85,7 @@ const pretrain = z.strictObject({
   optimizer: z.enum(['adamw', 'lamb']).default('adamw'),
   learning_rate: rate.default(0.001),
   beta2: z.number().min(0).lt(1).default(0.98),
+  precision: z.enum(['auto', 'float32', 'bfloat16']).default('auto'),
   weight_decay: rate.default(0.01),
   clip_norm: rate.default(1),
   warmup_steps: count.default(500),
@@ -123,6 +125,9 @@ export type FileConfig = z.output<typeof configSchema>;
 
 /** Dtype of safetensors files for each kind of storage. */
 export const STORED_DTYPES = { float32: 'F32', float16: 'F16', int8: 'I8' } as const;
+
+/** Of the encoder's matrix products and attention. */
+export type Precision = 'float32' | 'bfloat16';
 
 /** Which hidden states are the features: the second-to-last layer's, the last one's, or a learned mix of all. */
 export type FeatureLayer = -2 | -1 | 'mix';
@@ -193,6 +198,8 @@ export interface Config {
     epochs: number;
     optimizer: 'adamw' | 'adam';
     learningRates: { encoder: number; bilstm: number; classifier: number; crf: number };
+    /** Of the encoder when it is trained; auto: bfloat16 on CUDA, float32 elsewhere. */
+    precision: 'auto' | Precision;
     weightDecay: number;
     /** 0: no clipping. */
     clipNorm: number;
@@ -219,6 +226,8 @@ export interface Config {
     optimizer: 'adamw' | 'lamb';
     learningRate: number;
     beta2: number;
+    /** auto: bfloat16 on CUDA, float32 elsewhere. */
+    precision: 'auto' | Precision;
     weightDecay: number;
     clipNorm: number;
     warmupSteps: number;
@@ -280,6 +289,7 @@ export function toConfig(file: FileConfig): Config {
         classifier: t.learning_rates.classifier ?? base,
         crf: t.learning_rates.crf ?? base,
       },
+      precision: t.precision,
       weightDecay: t.weight_decay,
       clipNorm: t.clip_norm,
       warmupRatio: t.warmup_ratio,
@@ -297,6 +307,7 @@ export function toConfig(file: FileConfig): Config {
       optimizer: p.optimizer,
       learningRate: p.learning_rate,
       beta2: p.beta2,
+      precision: p.precision,
       weightDecay: p.weight_decay,
       clipNorm: p.clip_norm,
       warmupSteps: p.warmup_steps,

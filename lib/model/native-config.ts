@@ -1,7 +1,7 @@
 /** The addon's view of an encoder and a head: numbers and tables instead of names. */
 
 import type { EncoderConfig } from '../../albert/encoder-config.js';
-import type { FeatureLayer } from '../config/schema.js';
+import type { FeatureLayer, Precision } from '../config/schema.js';
 import { tagConstraints } from '../labels/constraints.js';
 import type { TagSet } from '../labels/scheme.js';
 import type { NativeEncoderConfig, NativeHeadConfig } from '../native/binding.js';
@@ -17,9 +17,11 @@ export function nativeEncoderConfig(
   config: EncoderConfig,
   vocab: Vocab,
   layer: FeatureLayer = -2,
+  precision: Precision = 'float32',
 ): NativeEncoderConfig {
   return {
     ...config,
+    precision,
     clsId: vocab.clsId,
     sepId: vocab.sepId,
     featureLayers: hiddenStates(layer, config.layerCount),
@@ -58,4 +60,10 @@ export function nativeHeadConfig(
     allowedStarts: starts,
     allowedEnds: ends,
   };
+}
+
+/** What "auto" means on a session's device. Processors without matrix units for bfloat16 are slower in it. */
+export function resolvePrecision(precision: 'auto' | Precision, device: string): Precision {
+  if (precision !== 'auto') return precision;
+  return device.startsWith('cuda') ? 'bfloat16' : 'float32';
 }

@@ -43,6 +43,8 @@ export interface NativeEncoderConfig {
   initializerRange: number;
   maxPosition: number;
   typeVocabSize: number;
+  /** Of matrix products and attention; sums between sublayers, layer norms and weights are float32 always. */
+  precision: 'float32' | 'bfloat16';
   clsId: number;
   sepId: number;
   /** Hidden states that make the features, side by side: 0 the embeddings, k the output of layer k. */

@@ -11,7 +11,7 @@ import { type Config, STORED_DTYPES } from '../config/schema.js';
 import { throwIfAborted, withCancelToken } from '../model/cancellation.js';
 import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
-import { nativeEncoderConfig } from '../model/native-config.js';
+import { nativeEncoderConfig, resolvePrecision } from '../model/native-config.js';
 import type { NativePretrainingBatch, NativePretrainingScores, NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
@@ -176,7 +176,8 @@ class PretrainingRun {
   /** Weights and optimizer: from the seed, from another encoder, or from the last checkpoint. */
   async start(): Promise<void> {
     const { config, vocab, from, resume } = this.options;
-    const native = nativeEncoderConfig(this.encoderConfig, vocab);
+    const precision = resolvePrecision(config.pretrain.precision, this.session.device);
+    const native = nativeEncoderConfig(this.encoderConfig, vocab, -2, precision);
     const { optimizer: kind, beta2, weightDecay, clipNorm } = config.pretrain;
     const optimizer = { kind, beta1: 0.9, beta2, epsilon: 1e-6, weightDecay, clipNorm };
     if (resume) {

@@ -14,7 +14,7 @@ import type { EntityReport } from '../evaluation/entity-f1.js';
 import { evaluateSentences } from '../evaluation/evaluate.js';
 import { throwIfAborted } from '../model/cancellation.js';
 import { loadModel, openSession } from '../model/load-model.js';
-import { nativeEncoderConfig, nativeHeadConfig } from '../model/native-config.js';
+import { nativeEncoderConfig, nativeHeadConfig, resolvePrecision } from '../model/native-config.js';
 import { Tagger } from '../model/tagger.js';
 import type { NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
@@ -137,8 +137,9 @@ class TrainingRun {
     const saved = this.options.resume ? await loadTrainingState(this.files.last) : null;
     if (saved) checkSameRun(saved.state.identity, identity, this.files.last);
     const fineTuned = config.train.tunedLayers > 0;
+    const precision = resolvePrecision(config.train.precision, this.session.device);
     await this.session.loadEncoder(
-      nativeEncoderConfig(encoder.config, encoder.vocab, config.layer),
+      nativeEncoderConfig(encoder.config, encoder.vocab, config.layer, fineTuned ? precision : 'float32'),
       saved && fineTuned ? saved.part('encoder') : encoder.weights,
     );
     await this.selectNgrams();

@@ -57,6 +57,9 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   config.initializer_range = to_double(object.Get("initializerRange"), "initializerRange");
   config.max_position = positive(object, "maxPosition");
   config.type_vocab_size = positive(object, "typeVocabSize");
+  config.precision = to_choice<encoder::Precision>(
+      object, "precision",
+      {{"float32", encoder::Precision::kFloat32}, {"bfloat16", encoder::Precision::kBFloat16}});
   config.cls_id = to_integer(object.Get("clsId"), "clsId");
   config.sep_id = to_integer(object.Get("sepId"), "sepId");
   check_argument(config.hidden_size % config.head_count == 0, "headCount", "a divisor of hiddenSize",

@@ -16,6 +16,9 @@ namespace albert_ner::encoder {
 enum class Layout { kGoogle, kBright };
 enum class Activation { kGeluErf, kGeluTanh, kRelu, kSilu };
 enum class LayerNormPlacement { kPost, kPre };
+/// Of matrix products, activations inside them and attention; sums between sublayers, layer norms and weights are
+/// float32 always.
+enum class Precision { kFloat32, kBFloat16 };
 
 struct AlbertConfig {
   Layout layout = Layout::kGoogle;
@@ -32,6 +35,7 @@ struct AlbertConfig {
   double initializer_range = 0.02;  // standard deviation of random weights
   int64_t max_position = 0;
   int64_t type_vocab_size = 0;
+  Precision precision = Precision::kFloat32;
   int64_t cls_id = 0;
   int64_t sep_id = 0;
   /// Hidden states that make the features, side by side: 0 the embeddings, k the output of layer k.
@@ -59,6 +63,10 @@ NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector
                             double deviation, uint64_t seed, at::Device device);
 
 at::Tensor activate(const at::Tensor& rows, Activation activation);
+
+/// rows * weight^T + bias, computed in this precision, which its result has.
+at::Tensor linear_in(Precision precision, const at::Tensor& rows, const at::Tensor& weight,
+                     const at::Tensor& bias);
 
 /// Packed units on the host. N = ids.size(), offsets [B+1].
 struct PackedUnits {
@@ -117,6 +125,7 @@ class Albert {
 
  private:
   const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }
+  /// In the config's precision, which its result has.
   at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
   at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;
   at::Tensor embed(const TokenPack& pack) const;

@@ -134,8 +134,14 @@ at::Device Albert::device() const {
   return weights_.front().second.device();
 }
 
+at::Tensor linear_in(Precision precision, const at::Tensor& rows, const at::Tensor& weight,
+                     const at::Tensor& bias) {
+  if (precision == Precision::kFloat32) return at::linear(rows, weight, bias);
+  return at::linear(rows.to(at::kBFloat16), weight.to(at::kBFloat16), bias.to(at::kBFloat16));
+}
+
 at::Tensor Albert::linear(const at::Tensor& rows, const std::string& name) const {
-  return at::linear(rows, weight(name + ".weight"), weight(name + ".bias"));
+  return linear_in(config_.precision, rows, weight(name + ".weight"), weight(name + ".bias"));
 }
 
 at::Tensor Albert::layer_norm(const at::Tensor& rows, const std::string& name) const {
@@ -160,7 +166,8 @@ at::Tensor Albert::embed(const TokenPack& pack) const {
     return layer_norm(words + types + places, "embeddings.LayerNorm");
   }
   return linear(layer_norm(words + types + places, "embeddings.LayerNorm"),
-                "encoder.embedding_hidden_mapping_in");
+                "encoder.embedding_hidden_mapping_in")
+      .to(at::kFloat);
 }
 
 at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
@@ -193,12 +200,13 @@ at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& le
         at::scaled_dot_product_attention(by_head(queries[k]), by_head(keys[k]), by_head(values[k]));
     pieces.push_back(mixed.transpose(1, 2).reshape({piece_rows[k], config_.hidden_size}));
   }
-  return linear(pieces.size() == 1 ? pieces.front() : at::cat(pieces), layer + "attention.dense");
+  return linear(pieces.size() == 1 ? pieces.front() : at::cat(pieces), layer + "attention.dense")
+      .to(at::kFloat);
 }
 
 at::Tensor Albert::feed_forward(const at::Tensor& rows, const std::string& layer) const {
   const at::Tensor inner = activate(linear(rows, layer + "ffn"), config_.activation);  // [M, I]
-  return linear(inner, layer + "ffn_output");
+  return linear(inner, layer + "ffn_output").to(at::kFloat);
 }
 
 void Albert::check(const TokenPack& pack) const {

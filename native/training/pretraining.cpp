@@ -66,11 +66,13 @@ at::Tensor vocabulary_logits(const at::Tensor& rows, const encoder::Albert& enco
                              const encoder::NamedTensors& heads) {
   auto head = [&](HeadPlace place) { return heads[place].second; };
   const auto& config = encoder.config();
-  at::Tensor hidden = at::linear(rows, head(kTransformWeight), head(kTransformBias));  // [P, E]
-  hidden = encoder::activate(hidden, config.activation);
+  at::Tensor hidden =
+      encoder::linear_in(config.precision, rows, head(kTransformWeight), head(kTransformBias));  // [P, E]
+  hidden = encoder::activate(hidden, config.activation).to(at::kFloat);
   hidden = at::layer_norm(hidden, {config.embedding_size}, head(kTransformNormWeight),
                           head(kTransformNormBias), config.layer_norm_eps);
-  return at::linear(hidden, encoder.word_embeddings(), head(kDecoderBias));
+  return encoder::linear_in(config.precision, hidden, encoder.word_embeddings(), head(kDecoderBias))
+      .to(at::kFloat);
 }
 
 Losses losses(const encoder::Albert& encoder, const encoder::NamedTensors& heads,

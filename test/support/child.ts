@@ -18,14 +18,14 @@ export interface RunOptions extends SpawnOptions {
   killAfterMs?: number;
 }
 
-/** Node running `script` with `args`; resolves when it has ended. */
-export function runNode(
-  script: string,
+/** A program with `args`; resolves when it has ended. */
+export function run(
+  program: string,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<ChildResult> {
   const { input, killAfterMs, ...spawnOptions } = options;
-  const child = spawn(process.execPath, [script, ...args], { stdio: 'pipe', ...spawnOptions });
+  const child = spawn(program, args, { stdio: 'pipe', ...spawnOptions });
   const result: ChildResult = { code: null, signal: null, stdout: '', stderr: '' };
   child.stdout?.on('data', (data) => {
     result.stdout += data;
@@ -43,6 +43,15 @@ export function runNode(
       resolve({ ...result, code, signal });
     });
   });
+}
+
+/** Node running `script` with `args`. */
+export function runNode(
+  script: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<ChildResult> {
+  return run(process.execPath, [script, ...args], options);
 }
 
 /** A compiled program of test/process/children. */
