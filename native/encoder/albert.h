@@ -16,8 +16,8 @@ namespace albert_ner::encoder {
 enum class Layout { kGoogle, kBright };
 enum class Activation { kGeluErf, kGeluTanh, kRelu, kSilu };
 enum class LayerNormPlacement { kPost, kPre };
-/// Of matrix products, activations inside them and attention; sums between sublayers, layer norms and weights are
-/// float32 always.
+/// Of matrix products, activations inside them and attention; sums between sublayers, layer norms and weights
+/// are float32 always.
 enum class Precision { kFloat32, kBFloat16 };
 
 struct AlbertConfig {
@@ -84,6 +84,11 @@ struct TokenPack {
   std::vector<int64_t> types;    // [M], or empty when all are of type 0
   std::vector<int64_t> lengths;  // [B], sum M
 };
+
+/// Factors of dropout, float32 on the CPU: 0 with the probability, rounded to 2^-16, else 1 / (1 -
+/// probability). One number is drawn from the generator and the rest derived from it, so threads share the
+/// work and equal seeds give equal masks whatever their number.
+at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator& generator);
 
 /// Zeroes elements with a probability and scales the others up, in training.
 struct Dropout {

@@ -2,6 +2,7 @@
 // attention runs once per run of equally long sequences, so nothing is padded and nothing masked.
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
@@ -18,6 +19,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "common/check.h"
@@ -93,13 +95,34 @@ at::Tensor activate(const at::Tensor& rows, Activation activation) {
   throw_invalid("activation", "a known activation", std::to_string(static_cast<int>(activation)));
 }
 
+at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator& generator) {
+  constexpr int64_t kPerDraw = 4;  // 16 bits each
+  constexpr int64_t kDrawsPerTask = 1 << 12;
+  at::Tensor mask = at::empty(shape, at::kFloat);
+  float* factors = mask.mutable_data_ptr<float>();
+  const int64_t count = mask.numel();
+  const uint64_t seed = at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
+  const uint64_t dropped = static_cast<uint64_t>(std::llround(probability * (1 << 16)));
+  const float kept = static_cast<float>(1 / (1 - probability));
+  at::parallel_for(0, (count + kPerDraw - 1) / kPerDraw, kDrawsPerTask, [&](int64_t begin, int64_t end) {
+    for (int64_t draw = begin; draw < end; ++draw) {
+      // splitmix64
+      uint64_t bits = seed + static_cast<uint64_t>(draw + 1) * 0x9e3779b97f4a7c15ULL;
+      bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
+      bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
+      bits ^= bits >> 31;
+      const int64_t last = std::min(kPerDraw, count - draw * kPerDraw);
+      for (int64_t k = 0; k < last; ++k)
+        factors[draw * kPerDraw + k] = ((bits >> (16 * k)) & 0xffff) < dropped ? 0.0F : kept;
+    }
+  });
+  return mask;
+}
+
 at::Tensor Dropout::operator()(const at::Tensor& rows) {
   if (probability == 0) return rows;
-  const double kept = 1 - probability;
-  // Drawn on the CPU, where the generator lives, so that a seed means the same on every device.
-  const at::Tensor mask =
-      at::empty(rows.sizes(), rows.options().device(at::kCPU)).bernoulli_(kept, generator);
-  return rows * mask.div_(kept).to(rows.device());
+  // Made on the CPU, where the generator lives, so that a seed means the same on every device.
+  return rows * dropout_mask(rows.sizes(), probability, generator).to(rows.device());
 }
 
 Albert::Albert(AlbertConfig config, NamedTensors weights) : config_(config), weights_(std::move(weights)) {

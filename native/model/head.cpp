@@ -5,7 +5,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
@@ -14,6 +13,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "encoder/albert.h"
 #include "model/ngrams.h"
 
 namespace albert_ner::model {
@@ -120,8 +120,7 @@ Head::Head(HeadConfig config, const TensorFile& file)
 
 at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
   if (dropout == nullptr || config_.dropout == 0) return rows;
-  const double kept = 1 - config_.dropout;
-  return rows * at::empty_like(rows).bernoulli_(kept, *dropout).div_(kept);
+  return rows * encoder::dropout_mask(rows.sizes(), config_.dropout, *dropout);
 }
 
 at::Tensor Head::mix(const at::Tensor& features) const {
