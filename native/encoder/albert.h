@@ -64,6 +64,10 @@ NamedTensors random_weights(const std::vector<std::pair<std::string, std::vector
 
 at::Tensor activate(const at::Tensor& rows, Activation activation);
 
+/// Products in bfloat16 are compiled for each number of rows, which takes longer than to run them; so numbers
+/// of rows are rounded up to multiples of this.
+constexpr int64_t kBFloat16Rows = 128;
+
 /// rows * weight^T + bias, computed in this precision, which its result has.
 at::Tensor linear_in(Precision precision, const at::Tensor& rows, const at::Tensor& weight,
                      const at::Tensor& bias);
@@ -125,7 +129,7 @@ class Albert {
 
   /// Hidden states 0 to `last`, each [M, D] float32 on the encoder's device; differentiable in the weights.
   /// Throws kInvalidArgument for ids and types outside their tables and lengths beyond the positions.
-  std::vector<at::Tensor> hidden_states(const TokenPack& pack, int64_t last,
+  std::vector<at::Tensor> hidden_states(const TokenPack& tokens, int64_t last,
                                         Dropout* dropout = nullptr) const;
 
  private:
@@ -133,6 +137,8 @@ class Albert {
   /// In the config's precision, which its result has.
   at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
   at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;
+  /// The pack with sequences nobody reads behind it, up to a multiple of kBFloat16Rows.
+  TokenPack filled_up(TokenPack pack) const;
   at::Tensor embed(const TokenPack& pack) const;
   void check(const TokenPack& pack) const;
   at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,

@@ -172,6 +172,18 @@ at::Tensor Albert::layer_norm(const at::Tensor& rows, const std::string& name) c
   return at::layer_norm(rows, scale.sizes(), scale, weight(name + ".bias"), config_.layer_norm_eps);
 }
 
+TokenPack Albert::filled_up(TokenPack pack) const {
+  int64_t missing = (kBFloat16Rows - static_cast<int64_t>(pack.ids.size()) % kBFloat16Rows) % kBFloat16Rows;
+  while (missing > 0) {
+    const int64_t length = std::min(missing, config_.max_position);
+    pack.ids.insert(pack.ids.end(), length, 0);
+    if (!pack.types.empty()) pack.types.insert(pack.types.end(), length, 0);
+    pack.lengths.push_back(length);
+    missing -= length;
+  }
+  return pack;
+}
+
 at::Tensor Albert::embed(const TokenPack& pack) const {
   std::vector<int64_t> positions;  // [M]
   for (int64_t length : pack.lengths) {
@@ -254,8 +266,11 @@ void Albert::check(const TokenPack& pack) const {
   }
 }
 
-std::vector<at::Tensor> Albert::hidden_states(const TokenPack& pack, int64_t last, Dropout* dropout) const {
-  check(pack);
+std::vector<at::Tensor> Albert::hidden_states(const TokenPack& tokens, int64_t last, Dropout* dropout) const {
+  check(tokens);
+  const int64_t M = static_cast<int64_t>(tokens.ids.size());
+  const TokenPack filled = config_.precision == Precision::kBFloat16 ? filled_up(tokens) : TokenPack{};
+  const TokenPack& pack = filled.ids.empty() ? tokens : filled;
   auto drop = [&](const at::Tensor& rows) { return dropout == nullptr ? rows : (*dropout)(rows); };
   std::vector<at::Tensor> states = {drop(embed(pack))};  // each [M, D]
   for (int64_t layer = 0; layer < last; ++layer) {
@@ -270,6 +285,7 @@ std::vector<at::Tensor> Albert::hidden_states(const TokenPack& pack, int64_t las
     }
     states.push_back(rows);
   }
+  for (at::Tensor& rows : states) rows = rows.narrow(0, 0, M);
   return states;
 }
 

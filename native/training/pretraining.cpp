@@ -61,9 +61,14 @@ void check(const PretrainingBatch& batch, int64_t vocab_size) {
   }
 }
 
-/// Logits over the vocabulary for some rows, [P, D] to [P, V].
-at::Tensor vocabulary_logits(const at::Tensor& rows, const encoder::Albert& encoder,
-                             const encoder::NamedTensors& heads) {
+/// Logits over the vocabulary for some of the hidden states, [P, V].
+at::Tensor vocabulary_logits(const at::Tensor& hidden_states, std::vector<int64_t> places,
+                             const encoder::Albert& encoder, const encoder::NamedTensors& heads) {
+  const int64_t P = static_cast<int64_t>(places.size());
+  if (encoder.config().precision == encoder::Precision::kBFloat16) {
+    while (places.size() % encoder::kBFloat16Rows != 0) places.push_back(0);
+  }
+  const at::Tensor rows = hidden_states.index_select(0, to_device(places, hidden_states.device()));
   auto head = [&](HeadPlace place) { return heads[place].second; };
   const auto& config = encoder.config();
   at::Tensor hidden =
@@ -72,6 +77,7 @@ at::Tensor vocabulary_logits(const at::Tensor& rows, const encoder::Albert& enco
   hidden = at::layer_norm(hidden, {config.embedding_size}, head(kTransformNormWeight),
                           head(kTransformNormBias), config.layer_norm_eps);
   return encoder::linear_in(config.precision, hidden, encoder.word_embeddings(), head(kDecoderBias))
+      .narrow(0, 0, P)
       .to(at::kFloat);
 }
 
@@ -85,8 +91,7 @@ Losses losses(const encoder::Albert& encoder, const encoder::NamedTensors& heads
   Losses result{at::zeros({}, hidden.options()), at::zeros({}, hidden.options()), {}};
   if (!batch.masked_rows.empty()) {
     const at::Tensor expected = to_device(batch.masked_ids, device);  // [P]
-    const at::Tensor logits =
-        vocabulary_logits(hidden.index_select(0, to_device(batch.masked_rows, device)), encoder, heads);
+    const at::Tensor logits = vocabulary_logits(hidden, batch.masked_rows, encoder, heads);
     result.masked = at::cross_entropy_loss(logits, expected, {}, at::Reduction::Sum);
     result.scores.masked_loss = result.masked.item<double>();
     result.scores.masked_count = expected.numel();
