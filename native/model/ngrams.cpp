@@ -48,11 +48,12 @@ std::vector<int32_t> select_ngrams(const std::vector<int32_t>& ids, const std::v
   std::vector<int32_t> hashes;
   hashes.reserve(2 * (ids.size() + 2 * offsets.size()));
   for (size_t b = 0; b + 1 < offsets.size(); ++b) {
-    for_each_end(ids.data() + offsets[b], offsets[b + 1] - offsets[b],
-                 [&](int64_t, int32_t pair, int32_t triple) {
-                   hashes.push_back(pair);
-                   hashes.push_back(triple);
-                 });
+    const int64_t length = offsets[b + 1] - offsets[b];
+    for_each_end(ids.data() + offsets[b], length, [&](int64_t place, int32_t pair, int32_t triple) {
+      if (length == 0) return;
+      if (place <= length) hashes.push_back(pair);  // the pair after that has no unit
+      hashes.push_back(triple);
+    });
   }
   std::sort(hashes.begin(), hashes.end());
   std::vector<Counted> counted;

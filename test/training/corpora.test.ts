@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
@@ -124,6 +124,105 @@ test('a training sentence that stands in the dev part of another corpus is left 
   });
   const data = events.find((event) => event.type === 'data');
   t.is(data?.overlap, 60);
+});
+
+test('a sentence that stands in an earlier corpus, too, trains once', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder } = await writeCorpora(folder);
+  const events: TrainingEvent[] = [];
+  const corpora = `train.corpora=[{data: ${folder}/dev.txt}, {data: ${folder}/dev.txt, repeat: 3}, {data: ${folder}/whole.txt}]`;
+  await train({
+    config: await configOf(corpora, 'train.epochs=1'),
+    encoder,
+    output: join(folder, 'model'),
+    onEvent: (event) => events.push(event),
+  });
+  const data = events.find((event) => event.type === 'data');
+  t.is(data?.corpora[0].train, 60);
+  t.is(data?.corpora[1].train, 0);
+  t.is(data?.sequences, 60 + (data?.corpora[2].train ?? 0));
+});
+
+test('a corpus takes part in its epochs only, and the learning rate knows', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder } = await writeCorpora(folder);
+  const corpora = `train.corpora=[{data: ${folder}/whole.txt}, {data: ${folder}/partial.txt, labels: {person: PER}, epochs: 1}]`;
+  const config = await configOf(corpora, 'train.epochs=3');
+  const stepsOf = async (output: string, parts: { stopAfterEpochs?: number; resume?: boolean }[]) => {
+    const steps: number[] = [];
+    for (const part of parts) {
+      await train({
+        config,
+        encoder,
+        output: join(folder, output),
+        ...part,
+        onEvent: (event) => {
+          if (event.type === 'step' && event.step === event.steps) steps.push(event.steps);
+        },
+      });
+    }
+    return steps;
+  };
+  const steps = await stepsOf('whole', [{}]);
+  t.is(steps.length, 3);
+  t.is(steps[1], steps[2]);
+  t.true(steps[0] > 2 * steps[1], steps.join());
+  t.deepEqual(await stepsOf('parts', [{ stopAfterEpochs: 1 }, { resume: true }]), steps);
+  const last = (output: string) => tensorsOf(trainingFiles(join(folder, output)).last);
+  t.deepEqual(await last('parts'), await last('whole'));
+});
+
+test('n-grams and int8 storage survive saving: the model scores what its reports say, and a resumed run is the same', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder, corpora } = await writeCorpora(folder);
+  const set = ['ngrams.size=300', 'ngrams.width=4', 'ngrams.min_count=2', 'train.epochs=2'];
+  const config = await configOf(corpora, ...set);
+  const whole = await train({ config, encoder, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  await train({ config, encoder, output, stopAfterEpochs: 1 });
+  const parts = await train({ config, encoder, output, resume: true });
+  t.deepEqual(parts.reports, whole.reports);
+  const [ours, theirs] = await Promise.all(
+    [output, whole.directory].map((d) => tensorsOf(trainingFiles(d).last)),
+  );
+  t.deepEqual(ours, theirs);
+  t.deepEqual(ours.get('head.ngrams.weight')?.length, 301 * 4);
+
+  const compact = await train({
+    config: await configOf(corpora, ...set, 'storage=int8'),
+    encoder,
+    output: join(folder, 'int8'),
+  });
+  const bytes = async (directory: string) => (await stat(join(directory, 'model.safetensors'))).size;
+  t.true((await bytes(compact.directory)) < 0.5 * (await bytes(whole.directory)));
+  const ner = await AlbertNer.load(compact.directory, { device: 'cpu' });
+  t.is(ner.description.head.ngramWidth, 4);
+  await ner.predict('王小明在北京工作。');
+  await ner.dispose();
+});
+
+test('an encoder learns in bfloat16 about what it learns in float32', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder, corpora } = await writeCorpora(folder);
+  const losses: Record<string, number[]> = {};
+  for (const precision of ['float32', 'bfloat16']) {
+    losses[precision] = [];
+    const set = ['train.finetune=full', 'train.epochs=2', `train.precision=${precision}`];
+    await train({
+      config: await configOf(corpora, ...set),
+      encoder,
+      output: join(folder, precision),
+      onEvent: (event) => {
+        if (event.type === 'epoch') losses[precision].push(event.loss);
+      },
+    });
+  }
+  const { float32, bfloat16 } = losses;
+  t.true(bfloat16[1] < bfloat16[0]);
+  t.notDeepEqual(bfloat16, float32);
+  for (const [epoch, loss] of float32.entries()) {
+    t.true(Math.abs(bfloat16[epoch] / loss - 1) < 0.15, `${bfloat16} against ${float32}`);
+  }
 });
 
 test('an unannotated label the model does not have is refused', async (t) => {

@@ -1,0 +1,88 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import fc from 'fast-check';
+import { quantizeRows } from '../../albert/convert/int8.js';
+import {
+  readInt32Tensor,
+  readSafetensorsHeader,
+  writeSafetensors,
+} from '../../albert/convert/safetensors.js';
+import { AlbertNerError } from '../../lib/errors.js';
+import { readEncoderFolder, writeEncoderFolder } from '../../lib/model/encoder-folder.js';
+import { nativeEncoderConfig } from '../../lib/model/native-config.js';
+import { addon } from '../support/native.js';
+import { fixture, temporaryFolder } from '../support/paths.js';
+
+test('a row times its scale is within half a step of what it was', (t) => {
+  const value = fc.float({ min: -1000, max: 1000, noNaN: true });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(value, value, value), { minLength: 1, maxLength: 8 }), (rows) => {
+      const data = Float32Array.from(rows.flat());
+      const { values, scales } = quantizeRows(data, rows.length);
+      data.forEach((original, k) => {
+        const scale = scales[Math.floor(k / 3)];
+        t.true(Math.abs(values[k] * scale - original) <= scale * 0.5001 + 1e-30);
+      });
+    }),
+    { numRuns: 200, seed: 1 },
+  );
+});
+
+test('a row of zeros stays one, and the largest magnitude is kept', (t) => {
+  const { values, scales } = quantizeRows(Float32Array.from([0, 0, -254, 100]), 2);
+  t.deepEqual([...values], [0, 0, -127, 50]);
+  t.deepEqual([...scales], [0, 2]);
+});
+
+test('matrices are stored as int8 with scales, vectors and integers as they are', async (t) => {
+  const file = join(await temporaryFolder(t), 'x.safetensors');
+  const keys = Int32Array.of(-5, 0, 2 ** 31 - 1);
+  const tensors = [
+    { name: 'keys', shape: [3], data: keys },
+    { name: 'matrix', shape: [2, 16], data: new Float32Array(32).fill(1) },
+    { name: 'narrow', shape: [16, 2], data: new Float32Array(32).fill(1) },
+    { name: 'vector', shape: [16], data: new Float32Array(16).fill(1) },
+  ];
+  await writeSafetensors(file, tensors, { dtype: 'I8' });
+  const { tensors: written } = await readSafetensorsHeader(file);
+  t.deepEqual(
+    written.map(({ name, dtype, shape }) => `${name} ${dtype} ${shape}`),
+    ['keys I32 3', 'matrix I8 2,16', 'matrix.scale F32 2', 'narrow F32 16,2', 'vector F32 16'],
+  );
+  t.deepEqual(await readInt32Tensor(file, written[0]), keys);
+  await t.throwsAsync(readInt32Tensor(file, written[1]), { code: 'ERR_CHECKPOINT_MISMATCH' });
+});
+
+test('an encoder stored as int8 loads with weights near to what they were, and not without its scales', async (t) => {
+  const session = new addon.Session({ device: 'cpu', threads: 1 });
+  t.teardown(() => session.dispose());
+  const original = await readEncoderFolder(fixture('albert', 'google-gelu'));
+  await session.loadEncoder(nativeEncoderConfig(original.config, original.vocab), original.weights);
+  const before = await session.exportTensors('encoder');
+  const folder = join(await temporaryFolder(t), 'encoder');
+  await writeEncoderFolder(folder, { ...original, tensors: before, dtype: 'I8' });
+  const stored = await readEncoderFolder(folder);
+  t.deepEqual(stored.warnings, original.warnings);
+  await session.loadEncoder(nativeEncoderConfig(stored.config, stored.vocab), stored.weights);
+  const after = await session.exportTensors('encoder');
+  before.forEach(({ name, data }, k) => {
+    const largest = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const difference = data.reduce((most, value, i) => Math.max(most, Math.abs(value - after[k].data[i])), 0);
+    t.true(difference <= largest / 253, name);
+  });
+  t.notDeepEqual(after, before);
+
+  const file = join(folder, 'model.safetensors');
+  const bytes = await readFile(file);
+  // The same length, so the header stays sound.
+  const damaged = bytes.toString('latin1').replace('query.weight.scale', 'query.weight.scalp');
+  await writeFile(file, damaged, 'latin1');
+  const broken = await readEncoderFolder(folder);
+  const error = await t.throwsAsync(
+    session.loadEncoder(nativeEncoderConfig(broken.config, broken.vocab), broken.weights),
+    { instanceOf: AlbertNerError },
+  );
+  t.is((error as AlbertNerError).code, 'ERR_CHECKPOINT_MISMATCH');
+  t.regex(error.message, /missing .*query\.weight\.scale/);
+});
