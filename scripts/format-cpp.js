@@ -10,7 +10,8 @@ import { findPip, root } from './bootstrap/tools.js';
 const VERSION = '21.1.8';
 
 const folder = join(cacheFolder(), `clang-format-${VERSION}`);
-const executable = join(folder, 'bin', 'clang-format');
+// The program itself: the script that pip puts into bin/ looks for its package elsewhere.
+const executable = join(folder, 'clang_format', 'data', 'bin', 'clang-format');
 if (!existsSync(executable)) {
   const pip = [
     '-m',
