@@ -45,6 +45,13 @@ export function addCommonOptions(command: Command): Command {
     );
 }
 
+/** Where a loaded model runs, by the options and `--set`. Rejects with ERR_INVALID_CONFIG. */
+export async function modelSettings(options: GlobalOptions): Promise<{ device: string; threads: number }> {
+  const { loadConfig } = await import('../config/load-config.js');
+  const { config } = await loadConfig({ set: commonSettings(options) });
+  return { device: config.device, threads: config.threads };
+}
+
 /** Options that are settings too, written as `--set`, so that there is one order of precedence. */
 export function commonSettings({ set, device, threads, seed }: GlobalOptions): string[] {
   const settings = [...set];

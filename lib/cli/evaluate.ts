@@ -1,9 +1,10 @@
 /** `albert-ner evaluate`: a model's strict entity scores on a corpus. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { CorpusFormat } from '../data/detect.js';
-import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { addCommonOptions, type GlobalOptions, modelSettings } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
+import { showWarnings } from './train-progress.js';
 
 interface EvaluateCommandOptions extends GlobalOptions {
   model?: string;
@@ -22,7 +23,11 @@ export function register(program: Command): void {
     )
     .option('--model <dir>', 'model directory (default: the model that ships with the package)')
     .requiredOption('--data <path>', 'corpus')
-    .option('--format <name>', 'corpus format: auto, pair, conll, inline', 'auto')
+    .addOption(
+      new Option('--format <name>', 'corpus format')
+        .choices(['auto', 'pair', 'conll', 'inline'])
+        .default('auto'),
+    )
     .option('--labels <list>', 'score only these labels, separated by commas', (value: string) =>
       value.split(',').map((label) => label.trim()),
     );
@@ -38,10 +43,10 @@ async function run(options: EvaluateCommandOptions, context: CommandContext): Pr
       import('../evaluation/report.js'),
       import('../model/load-model.js'),
     ]);
+  const settings = await modelSettings(options);
   const corpus = await readCorpus(options.data, { format: options.format });
-  for (const { file, line, message } of corpus.warnings)
-    context.progress.message(`warning ${file}:${line}: ${message}`);
-  const { description, session, tagger } = await loadModel(options.model ?? DEFAULT_MODEL, options);
+  showWarnings(context.progress, corpus.warnings);
+  const { description, session, tagger } = await loadModel(options.model ?? DEFAULT_MODEL, settings);
   const task = context.progress.start({
     name: 'evaluate',
     total: corpus.sentences.length,

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { NativeTensorFile } from '../native/binding.js';
-import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { addCommonOptions, type GlobalOptions, modelSettings } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 
 export function register(program: Command): void {
@@ -17,11 +17,12 @@ export function register(program: Command): void {
     .argument('<dir>', 'model directory or encoder folder');
   addCommonOptions(command);
   command.action((directory: string, options: GlobalOptions) =>
-    runAction(options, (context) => run(directory, context)),
+    runAction(options, (context) => run(directory, options, context)),
   );
 }
 
-async function run(directory: string, context: CommandContext): Promise<undefined> {
+async function run(directory: string, options: GlobalOptions, context: CommandContext): Promise<undefined> {
+  await modelSettings(options); // None has an effect here, but a misspelled one is an error.
   // A model directory is an encoder folder as well, so what only a model has comes first.
   const isEncoder = !existsSync(join(directory, 'model.json')) && existsSync(join(directory, 'config.json'));
   const facts = isEncoder ? await encoderFacts(directory) : await modelFacts(directory);

@@ -1,16 +1,16 @@
 /** `albert-ner predict`: entities of texts given as options, files or JSON lines on standard input. */
 
 import { createInterface } from 'node:readline';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { AlbertNerError } from '../errors.js';
 import type { AlbertNer } from '../model/ner.js';
 import type { Prediction } from '../model/packing.js';
-import { addCommonOptions, type GlobalOptions } from './common-options.js';
+import { addCommonOptions, type GlobalOptions, modelSettings } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PredictCommandOptions extends GlobalOptions {
   model?: string;
-  text: string[];
+  text?: string[];
   jsonl?: boolean;
   html?: string;
   minScore?: number;
@@ -32,20 +32,25 @@ export function register(program: Command): void {
     )
     .argument('[files...]', 'text files; each is one text')
     .option('--model <dir>', 'model directory (default: the model that ships with the package)')
-    .option(
-      '--text <text>',
-      'a text; may be given several times',
-      (text: string, all: string[]) => [...all, text],
-      [],
-    )
+    .option('--text <text>', 'a text; may be given several times', (text: string, all: string[] = []) => [
+      ...all,
+      text,
+    ])
     .option('--jsonl', 'one JSON object per text instead of a table (always so for standard input)')
-    .option('--html <file>', 'also write a page that shows the entities in the text')
-    .option('--min-score <p>', 'leave out entities with a lower probability, 0 to 1', Number)
+    .option('--html <file>', 'also write a page that shows the entities in the text (not for standard input)')
+    .option('--min-score <p>', 'leave out entities with a lower probability, 0 to 1', probability)
     .option('--strict', 'stop at the first bad line of standard input instead of reporting it in its place');
   addCommonOptions(command);
   command.action((files: string[], options: PredictCommandOptions) =>
     runAction(options, (context) => run(files, options, context)),
   );
+}
+
+function probability(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError('Expected a number from 0 to 1.');
+  return value;
 }
 
 async function run(
@@ -57,8 +62,9 @@ async function run(
     import('../model/ner.js'),
     import('../model/load-model.js'),
   ]);
-  const texts = await readTexts(files, options.text);
-  const { device, threads } = options;
+  const { device, threads } = await modelSettings(options);
+  const texts = await readTexts(files, options.text ?? []);
+  if (texts.length === 0) checkStandardInput(options);
   const ner = await AlbertNer.load(options.model ?? DEFAULT_MODEL, { device, threads });
   try {
     if (texts.length === 0) return await predictLines(ner, options, context);
@@ -67,6 +73,17 @@ async function run(
   } finally {
     await ner.dispose();
   }
+}
+
+/** Nobody types JSON lines, and a page of an endless stream can't be written. */
+function checkStandardInput({ html }: PredictCommandOptions): void {
+  if (html === undefined && !process.stdin.isTTY) return;
+  const what = html === undefined ? 'text' : 'text to show on the page';
+  throw new AlbertNerError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected ${what}: --text, files${html === undefined ? ', or JSON lines on standard input' : ''}`,
+    { details: { option: html === undefined ? '--text' : '--html' } },
+  );
 }
 
 async function readTexts(files: string[], given: string[]): Promise<NamedText[]> {

@@ -1,7 +1,18 @@
 /** Draws the events of a training run: a bar for extraction, one per epoch, a line per evaluation. */
 
+import type { CorpusWarning } from '../data/corpus.js';
 import type { ProgressSink, ProgressTask } from '../progress.js';
 import type { TrainingEvent, TrainingListener } from '../training/events.js';
+
+const SHOWN_WARNINGS = 10;
+
+/** The first warnings of a corpus, and how many more there are. */
+export function showWarnings(sink: ProgressSink, warnings: readonly CorpusWarning[]): void {
+  for (const { file, line, message } of warnings.slice(0, SHOWN_WARNINGS))
+    sink.message(`warning ${file}:${line}: ${message}`);
+  const rest = warnings.length - SHOWN_WARNINGS;
+  if (rest > 0) sink.message(`and ${rest} more warnings`);
+}
 
 export function trainingProgress(sink: ProgressSink): TrainingListener {
   let task: ProgressTask | null = null;
@@ -10,6 +21,7 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
     task = null;
   };
   const draw: { [T in TrainingEvent['type']]: (event: Extract<TrainingEvent, { type: T }>) => void } = {
+    warnings: ({ warnings }) => showWarnings(sink, warnings),
     data: ({ corpora, overlap, sequences, labels }) => {
       for (const { name, train, dev } of corpora) {
         sink.message(`${name}: ${train} sentences to train on, ${dev} dev`);

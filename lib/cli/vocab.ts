@@ -1,7 +1,7 @@
 /** `albert-ner vocab`: a vocabulary from text. */
 
 import type { Command } from 'commander';
-import { addCommonOptions, type GlobalOptions, integerFrom } from './common-options.js';
+import { addCommonOptions, type GlobalOptions, integerFrom, modelSettings } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface VocabCommandOptions extends GlobalOptions {
@@ -28,9 +28,10 @@ export function register(program: Command): void {
 }
 
 async function run(
-  { text, out, minCount, maxSize }: VocabCommandOptions,
+  { text, out, minCount, maxSize, ...common }: VocabCommandOptions,
   context: CommandContext,
 ): Promise<undefined> {
+  await modelSettings(common); // None has an effect here, but a misspelled one is an error.
   const [{ vocabFromText }, { writeFileAtomic }, { bytesProgress }] = await Promise.all([
     import('../pretraining/vocab-from-text.js'),
     import('../files.js'),

@@ -2,6 +2,7 @@
 
 import { AlbertNerError } from '../errors.js';
 import { type CorpusScheme, type DecodedTags, decodeCorpusTags } from '../labels/corpus-tags.js';
+import { parseTag } from '../labels/scheme.js';
 import type { Span } from '../labels/spans.js';
 import { closestName } from '../validate.js';
 import { type CorpusFormat, detectFormat } from './detect.js';
@@ -78,15 +79,21 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
     tagged.map((sentence) => sentence.tags),
     (index, position) => badTag(tagged[index], position),
   );
+  const renamed = (label: string) => (Object.hasOwn(rename, label) ? rename[label] : label);
+  const checkAllowed = (label: string | null, sentence: TaggedSentence, position: number) => {
+    if (allowed && label !== null && !allowed.includes(label))
+      throw unknownLabel(label, allowed, sentence, position);
+  };
   const warnings: CorpusWarning[] = [];
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
     const spans = found.flatMap((span) => {
-      const label = Object.hasOwn(rename, span.label) ? rename[span.label] : span.label;
+      const label = renamed(span.label);
       return label === null ? [] : [{ ...span, label }];
     });
     for (const { position, tag, reason } of illegal) {
+      checkAllowed(renamed(parseTag(tag)?.label ?? ''), sentence, position);
       warnings.push({
         file: sentence.file,
         line: sentence.lines[position],
@@ -94,7 +101,7 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
       });
     }
     for (const { label, start } of spans) {
-      if (allowed && !allowed.includes(label)) throw unknownLabel(label, allowed, sentence, start);
+      checkAllowed(label, sentence, start);
       labels.add(label);
     }
     return toLabelled(sentence, spans);

@@ -21,7 +21,7 @@ export interface EntityReport {
   types: Record<string, Scores>;
   /** Over all entities. */
   micro: Scores;
-  /** Mean over the labels. */
+  /** Mean over the labels that occur, as gold or predicted: a label of the model that a corpus lacks says nothing. */
   macro: Scores;
   /** Mean over the labels, weighted by support. */
   weighted: Scores;
@@ -86,7 +86,7 @@ export class EntityScorer {
     return {
       types,
       micro: scoresOf(totals),
-      macro: mean(() => 1),
+      macro: mean(({ support, predicted }) => (support + predicted > 0 ? 1 : 0)),
       weighted: mean((scores) => scores.support),
       sentences: this.sentences,
     };

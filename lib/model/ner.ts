@@ -3,6 +3,7 @@
  * arguments and the life of the session belong here; the work is in tagger.ts and the addon.
  */
 
+import { setMaxListeners } from 'node:events';
 import { AlbertNerError } from '../errors.js';
 import type { NativeSession } from '../native/binding.js';
 import { invalidArgument } from '../validate.js';
@@ -107,6 +108,7 @@ export class AlbertNer {
       throw invalidArgument('concurrency', 'an integer >= 1', concurrency);
     const leaving = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, leaving.signal]) : leaving.signal;
+    setMaxListeners(0, signal); // One for each text in flight is no leak.
     const inFlight: Promise<Prediction>[] = [];
     try {
       for await (const text of source) {

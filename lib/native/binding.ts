@@ -325,6 +325,11 @@ export interface NativeAddon {
   buildInfo(): NativeBuildInfo;
   /** Reason why CUDA can't be used here, or null when it can. */
   cudaUnavailableReason(): string | null;
+  /**
+   * Cancels, drops and joins whatever runs on this environment's sessions; later calls reject with ERR_DISPOSED. For
+   * the exit of a process, where the environment isn't freed.
+   */
+  stopSessions(): void;
   /** device: "auto", "cpu", "cuda" or "cuda:N". threads: 0 = physical cores within the cgroup's quota. */
   Session: new (options: {
     device: string;

@@ -20,7 +20,7 @@ let loaded: NativeAddon | undefined;
 
 /** Throws ERR_NATIVE_NOT_FOUND with the paths tried and the command to run, or ERR_NATIVE_VERSION. */
 export function loadNative(): NativeAddon {
-  loaded ??= withTranslatedErrors(requireAddon());
+  loaded ??= prepared(requireAddon());
   return loaded;
 }
 
@@ -69,6 +69,12 @@ function candidatePaths(): string[] {
   return [prebuilt, join(root, 'build', 'Release', 'albert_ner.node')];
 }
 
+function prepared(addon: NativeAddon): NativeAddon {
+  // process.exit ends the process without freeing its environment.
+  process.once('exit', () => addon.stopSessions());
+  return withTranslatedErrors(addon);
+}
+
 /** Errors of the addon are plain; callers get AlbertNerError, with a stack of their own. */
 function withTranslatedErrors(addon: NativeAddon): NativeAddon {
   const plainSession = addon.Session;
@@ -85,6 +91,7 @@ function withTranslatedErrors(addon: NativeAddon): NativeAddon {
   return {
     buildInfo: addon.buildInfo,
     cudaUnavailableReason: addon.cudaUnavailableReason,
+    stopSessions: addon.stopSessions,
     CancelToken: addon.CancelToken,
     _callOp: addon._callOp,
     Session: Session as unknown as NativeAddon['Session'],

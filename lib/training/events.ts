@@ -1,8 +1,11 @@
 /** What a training run tells its caller while it runs; the command line draws it, metrics.jsonl records it. */
 
+import type { CorpusWarning } from '../data/corpus.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
 
 export type TrainingEvent =
+  /** What is odd in the corpora but no error, before anything else; only when there is some. */
+  | { type: 'warnings'; warnings: CorpusWarning[] }
   | {
       type: 'data';
       /** Sentences of each corpus. */

@@ -2,8 +2,8 @@
 
 import { appendFileSync } from 'node:fs';
 
-/** Steps, extraction and reading are left out: they belong on the screen. */
-const LEFT_OUT: ReadonlySet<string> = new Set(['step', 'extract', 'prepare', 'embeddings']);
+/** Steps, extraction, reading and its warnings are left out: they belong on the screen. */
+const LEFT_OUT: ReadonlySet<string> = new Set(['step', 'extract', 'prepare', 'embeddings', 'warnings']);
 
 /** A listener that appends to `file`; its folder must exist when the first event arrives. */
 export function metricsWriter(file: string): (event: { type: string }) => void {

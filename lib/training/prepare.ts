@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname } from 'node:path';
 import type { Config, CorpusConfig } from '../config/schema.js';
-import { type LabelledSentence, readCorpus } from '../data/corpus.js';
+import { type CorpusWarning, type LabelledSentence, readCorpus } from '../data/corpus.js';
 import { type Example, toExamples } from '../data/examples.js';
 import { AlbertNerError } from '../errors.js';
 import { sha256File } from '../files.js';
@@ -47,6 +47,8 @@ export interface PreparedRun {
   corpora: PreparedCorpus[];
   /** Training sentences left out because another corpus's dev part, or an earlier corpus, holds the same text. */
   overlap: number;
+  /** Of all corpora. */
+  warnings: CorpusWarning[];
   tagSet: TagSet;
   text: TextOptions;
   /**
@@ -103,6 +105,7 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
     encoder,
     corpora,
     overlap: count(read) - count(corpora),
+    warnings: read.flatMap(({ warnings }) => warnings),
     tagSet,
     text,
     examples,
@@ -115,6 +118,7 @@ interface CorpusParts {
   dev: LabelledSentence[];
   /** Labels of the training part. */
   labels: string[];
+  warnings: CorpusWarning[];
 }
 
 async function readParts(
@@ -125,13 +129,15 @@ async function readParts(
   const whole = await readCorpus(data, options);
   if (devPath !== null) {
     const dev = await readCorpus(devPath, options);
-    return { train: whole.sentences, dev: dev.sentences, labels: whole.labels };
+    const warnings = [...whole.warnings, ...dev.warnings];
+    return { train: whole.sentences, dev: dev.sentences, labels: whole.labels, warnings };
   }
   const isDev = (index: number) => devEvery !== null && index % devEvery === devEvery - 1;
   return {
     train: whole.sentences.filter((_, index) => !isDev(index)),
     dev: whole.sentences.filter((_, index) => isDev(index)),
     labels: whole.labels,
+    warnings: whole.warnings,
   };
 }
 

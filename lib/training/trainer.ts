@@ -126,7 +126,8 @@ class TrainingRun {
 
   /** Weights, optimizer and features: from the seed, or from the last checkpoint. */
   async start(): Promise<void> {
-    const { config, encoder, tagSet, corpora, overlap, examples, identity } = this.prepared;
+    const { config, encoder, tagSet, corpora, overlap, warnings, examples, identity } = this.prepared;
+    if (warnings.length > 0) this.emit({ type: 'warnings', warnings });
     this.emit({
       type: 'data',
       corpora: corpora.map(({ name, train, dev }) => ({ name, train: train.length, dev: dev.length })),

@@ -32,6 +32,11 @@ Napi::Value cuda_unavailable_reason(const Napi::CallbackInfo& info) {
   return reason ? Napi::Value(Napi::String::New(info.Env(), *reason)) : info.Env().Null();
 }
 
+Napi::Value stop_sessions(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env()).tear_down();
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   try {
     runtime::check_torch_version();
@@ -39,6 +44,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
     exports.Set("cudaUnavailableReason",
                 Napi::Function::New(env, cuda_unavailable_reason, "cudaUnavailableReason"));
+    exports.Set("stopSessions", Napi::Function::New(env, stop_sessions, "stopSessions"));
     register_session(env, exports);
     register_op_bridge(env, exports);
   } catch (...) {

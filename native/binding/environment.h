@@ -16,7 +16,7 @@ namespace albert_ner::binding {
 class Stoppable {
  public:
   virtual ~Stoppable() = default;
-  /// Cancels what runs, drops what waits, joins.
+  /// Cancels what runs, drops what waits, joins. Idempotent; what comes later is dropped.
   virtual void stop() = 0;
 };
 
@@ -40,11 +40,13 @@ class Environment {
   void add(Stoppable* session) { sessions_.insert(session); }
   void remove(Stoppable* session) { sessions_.erase(session); }
 
+  /// Ends every session. Runs when the environment is freed, and before a process exits without freeing it:
+  /// a thread must not work on while libtorch's static objects are destroyed. Idempotent.
+  void tear_down();
+
   Napi::FunctionReference feature_store_constructor;
 
  private:
-  void tear_down();
-
   Napi::ThreadSafeFunction queue_;
   int64_t pending_ = 0;
   std::shared_ptr<runtime::CancelToken> teardown_ = std::make_shared<runtime::CancelToken>();

@@ -310,12 +310,13 @@ SessionHandle::SessionHandle(Environment& owner, at::Device device, int threads)
 }
 
 SessionHandle::~SessionHandle() {
-  // After the environment's end stop() has run and the environment may be gone.
-  if (executor) environment.remove(this);
+  // Once stopped the environment may be gone.
+  if (!stopped) environment.remove(this);
 }
 
 void SessionHandle::stop() {
-  executor.reset();
+  stopped = true;
+  executor->stop();
 }
 
 void register_session(Napi::Env env, Napi::Object exports) {

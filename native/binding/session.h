@@ -41,6 +41,7 @@ class SessionHandle : public Stoppable {
   Environment& environment;
   std::shared_ptr<SessionState> state = std::make_shared<SessionState>();
   bool disposed = false;
+  bool stopped = false;
   std::unique_ptr<runtime::Executor> executor;
 };
 

@@ -66,8 +66,12 @@ Executor::Executor(int threads) : threads_(threads > 0 ? threads : default_threa
 }
 
 Executor::~Executor() {
+  stop();
+}
+
+void Executor::stop() {
   request_stop();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Executor::submit(Task task) {

@@ -16,7 +16,7 @@ int default_thread_count();
 class Executor {
  public:
   explicit Executor(int threads);
-  /// Stops and joins; must not run on the executor's own thread.
+  /// As `stop`.
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -29,6 +29,8 @@ class Executor {
   /// Drops what waits, lets the running task finish, then runs `last` on the thread, which ends. Returns at
   /// once. Only the first call counts.
   void request_stop(const std::function<void()>& last = {});
+  /// Stops and joins; must not run on the executor's own thread. Idempotent.
+  void stop();
 
  private:
   void loop();

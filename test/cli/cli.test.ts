@@ -42,6 +42,12 @@ test('usage errors exit with 2 and write nothing to standard output', async (t) 
     ['evaluate'],
     ['predict', '--device', 'gpu'],
     ['predict', '--threads', '-1'],
+    ['predict', '--text', '王', '--set', 'train.epocs=3'],
+    ['predict', '--text', '王', '--min-score', 'high'],
+    ['predict', '--html', 'page.html'],
+    ['evaluate', '--data', 'x', '--format', 'xml'],
+    ['evaluate', '--data', 'x', '--set', 'trian=1'],
+    ['inspect', 'x', '--set', 'trian=1'],
     ['train', '--seed', '1.5'],
     ['train', '--set', 'train.epocs=3'],
     ['train', '--stop-after', '0'],
@@ -132,6 +138,16 @@ test('pretrain, train, evaluate and predict work one after another', async (t) =
   t.regex(resumed.stderr, /resumed after 2 epochs/);
 });
 
+test('training warns of tags that cannot stand where they do', async (t) => {
+  const odd = join(folder, 'odd.txt');
+  await writeFile(odd, '在\tO\n明\tI-PER\n\n'.repeat(12) + (await readFile(files.devData, 'utf8')));
+  const data = ['--train', odd, '--encoder', files.encoder, '--out', join(folder, 'odd-model')];
+  const { code, stderr } = await runCli(['train', ...data, ...TINY], { cwd: folder });
+  t.is(code, 0, stderr);
+  t.true(stderr.includes(`warning ${odd}:2: I-PER`), stderr);
+  t.regex(stderr, /and 2 more warnings/);
+});
+
 test('evaluate narrows to labels and prints JSON', async (t) => {
   const args = ['evaluate', '--model', model, '--data', files.trainData, '--json', '--quiet'];
   const { code, stdout, stderr } = await runCli([...args, '--labels', 'PER,LOC']);
@@ -165,8 +181,9 @@ test('predict prints a table, JSON and JSON lines, and writes a page', async (t)
 test('JSON lines on standard input come back in order, bad ones in their place', async (t) => {
   const [sentence] = await knownSentences();
   const input = `{"id": 1, "text": ${JSON.stringify(sentence)}}\n\nnonsense\n{"id": "x", "text": ""}\n{"id": 4}\n`;
-  const { code, stdout } = await runCli(['predict', '--model', model], { input });
+  const { code, stdout, stderr } = await runCli(['predict', '--model', model], { input });
   t.is(code, 3);
+  t.is(stderr, '');
   const lines = stdout
     .trim()
     .split('\n')

@@ -108,6 +108,8 @@ test('tags that are none, labels that are not allowed and lines without a tag ar
   const label = await refusal(readCorpus(file, { labels: ['PER', 'LOC'] }));
   t.deepEqual([label.code, label.details.line, label.details.file], ['ERR_INVALID_DATA', 3, file]);
   t.regex(label.message, /did you mean PER\?/);
+  const inside = readCorpus(await fileWith(t, '王 B-PER\n明 I-ORG\n'), { labels: ['PER', 'LOC'] });
+  t.is((await refusal(inside)).details.line, 2);
   t.is((await refusal(readCorpus(await fileWith(t, '王 B-PER\n明\n')))).details.line, 2);
 });
 

@@ -196,6 +196,20 @@ test('a stream keeps the order, reads no further ahead than its concurrency and 
   t.true(closed);
 });
 
+test('a stream of many texts at once is no cause for a warning', async (t) => {
+  const warnings: Error[] = [];
+  const listen = (warning: Error) => warnings.push(warning);
+  process.on('warning', listen);
+  const texts = await knownTexts();
+  const { signal } = new AbortController();
+  let count = 0;
+  for await (const _ of ner.predictStream(texts, { concurrency: 30, signal })) count += 1;
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', listen);
+  t.is(count, texts.length);
+  t.deepEqual(warnings, []);
+});
+
 test('a stream passes an error of its source on', async (t) => {
   async function* source() {
     yield '王小明在北京';
