@@ -392,7 +392,8 @@ test('storages that claim more or less than they have are refused before anythin
     'E_STORAGE_SIZE',
   );
   const different = [W, dense('v', [2], { ...W.storage, numel: 2 })];
-  await assertRefused(t, readBytes(t, 'zip', torchZip(different)), 'E_STORAGE_SIZE');
+  const once = (all: ZipEntry[]) => all.filter((_, index) => index !== 3);
+  await assertRefused(t, readBytes(t, 'zip', torchZip(different, { entries: once })), 'E_STORAGE_SIZE');
   const strange = dense('w', [2, 2], { ...W.storage, key: '../0' });
   await assertRefused(t, readBytes(t, 'zip', torchZip([strange])), 'E_ZIP_NAME');
   const entries = (all: ZipEntry[]) => all.filter(({ name }) => !name.includes('data/'));
