@@ -186,9 +186,20 @@ export function toHuggingFaceConfig(config: EncoderConfig): Record<string, unkno
 /** The folder of the published sizes, from dist/albert and from albert alike. */
 const CONFIGS = fileURLToPath(new URL('../../albert/configs', import.meta.url));
 
+/** Names of the configs in albert/configs. */
+export async function encoderPresets(): Promise<string[]> {
+  return (await readdir(CONFIGS)).map((name) => name.replace(/\.json$/, '')).sort();
+}
+
 /** A config by its name in albert/configs, or from a JSON file. ERR_MODEL_NOT_FOUND lists the names there are. */
 export async function readEncoderPreset(nameOrFile: string): Promise<EncoderConfig> {
-  const names = (await readdir(CONFIGS)).map((name) => name.replace(/\.json$/, '')).sort();
+  const { file, json } = await readEncoderPresetJson(nameOrFile);
+  return parseHuggingFaceConfig(json, file);
+}
+
+/** The same as its file has it. */
+export async function readEncoderPresetJson(nameOrFile: string): Promise<{ file: string; json: unknown }> {
+  const names = await encoderPresets();
   const file = names.includes(nameOrFile) ? join(CONFIGS, `${nameOrFile}.json`) : nameOrFile;
   let text: string;
   try {
@@ -200,7 +211,7 @@ export async function readEncoderPreset(nameOrFile: string): Promise<EncoderConf
       { details: { file: nameOrFile }, cause },
     );
   }
-  return parseHuggingFaceConfig(parseJson(text, file), file);
+  return { file, json: parseJson(text, file) };
 }
 
 /** Throws ERR_CHECKPOINT_UNREADABLE with the file when the text isn't JSON. */

@@ -8,8 +8,21 @@ import { SCALE_SUFFIX } from './convert/int8.js';
 import type { TensorInfo } from './convert/safetensors.js';
 import type { EncoderConfig } from './encoder-config.js';
 
+/** What the shapes of an encoder's tensors depend on. */
+export type EncoderShape = Pick<
+  EncoderConfig,
+  | 'layout'
+  | 'vocabSize'
+  | 'embeddingSize'
+  | 'hiddenSize'
+  | 'intermediateSize'
+  | 'maxPosition'
+  | 'typeVocabSize'
+  | 'groupCount'
+>;
+
 /** Canonical name to shape, in the order the addon has them. */
-export function canonicalTensors(config: EncoderConfig): Map<string, number[]> {
+export function canonicalTensors(config: EncoderShape): Map<string, number[]> {
   const { vocabSize: V, embeddingSize: E, hiddenSize: D, intermediateSize: I } = config;
   const google = config.layout === 'google';
   const width = google ? E : D;

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { register as registerConvert } from './convert.js';
 import { register as registerDoctor } from './doctor.js';
 import { register as registerEvaluate } from './evaluate.js';
 import { register as registerInspect } from './inspect.js';
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   for (const register of [
     registerSetup,
     registerDoctor,
+    registerConvert,
     registerVocab,
     registerPretrain,
     registerTrain,

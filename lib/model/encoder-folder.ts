@@ -6,6 +6,8 @@ import {
   readSafetensorsHeader,
   type StoredDtype,
   type TensorInfo,
+  type WritableTensor,
+  type WrittenFile,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
 import {
@@ -66,7 +68,7 @@ async function checkFiles(directory: string): Promise<void> {
     throw new AlbertNerError(
       'ERR_MODEL_NOT_FOUND',
       `Can't open the encoder folder ${directory}: ${(cause as Error).message}; ` +
-        'make one with: albert-ner pretrain --steps 0 --out DIR',
+        'make one with: albert-ner convert, or albert-ner pretrain',
       { details: { file: directory }, cause },
     );
   }
@@ -74,7 +76,7 @@ async function checkFiles(directory: string): Promise<void> {
     if (names.includes(name)) continue;
     const hint =
       name === WEIGHTS_FILE && names.includes('pytorch_model.bin')
-        ? '; it has pytorch_model.bin, which must be saved as safetensors first'
+        ? '; it has pytorch_model.bin, make the folder an encoder with: albert-ner convert'
         : '';
     throw new AlbertNerError('ERR_MODEL_NOT_FOUND', `The encoder folder ${directory} has no ${name}${hint}`, {
       details: { file: join(directory, name) },
@@ -95,25 +97,28 @@ export interface EncoderContent {
   config: EncoderConfig;
   vocab: Vocab;
   /** Under canonical names. */
-  tensors: readonly NativeTensor[];
+  tensors: readonly WritableTensor[];
   /** Weights of the pretraining heads, under the names of Hugging Face's AlbertForPreTraining. */
   pretrainingHeads?: readonly NativeTensor[];
   /** Default F32. */
   dtype?: StoredDtype;
+  /** More of the weight file's metadata. */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 /** config.json is written last: a folder without it is unfinished. */
 export async function writeEncoderFolder(
   directory: string,
-  { config, vocab, tensors, pretrainingHeads, dtype }: EncoderContent,
-): Promise<void> {
+  { config, vocab, tensors, pretrainingHeads, dtype, metadata }: EncoderContent,
+): Promise<WrittenFile> {
   // With heads the file is one of AlbertForPreTraining, where the encoder has its prefix and its pooler.
   const whole = pretrainingHeads
     ? [...tensors.map(prefixed), ...pretrainingHeads.map((head) => (isPooler(head) ? prefixed(head) : head))]
     : tensors;
-  await writeSafetensors(join(directory, WEIGHTS_FILE), whole, { dtype });
+  const written = await writeSafetensors(join(directory, WEIGHTS_FILE), whole, { dtype, metadata });
   await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
   await writeFileAtomic(join(directory, CONFIG_FILE), formatEncoderConfig(config));
+  return written;
 }
 
 export function formatEncoderConfig(config: EncoderConfig): string {
@@ -122,7 +127,7 @@ export function formatEncoderConfig(config: EncoderConfig): string {
 
 const HUGGING_FACE_PREFIX = 'albert.';
 
-function prefixed(tensor: NativeTensor): NativeTensor {
+function prefixed(tensor: WritableTensor): WritableTensor {
   return { ...tensor, name: HUGGING_FACE_PREFIX + tensor.name };
 }
 
