@@ -3,11 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { readEncoderPreset } from '../../albert/encoder-config.js';
 import { readModelDirectory } from '../../lib/model/model-directory.js';
+import { initEncoder } from '../../lib/training/init-encoder.js';
 import { loadTrainingState } from '../../lib/training/state.js';
 import { trainingFiles } from '../../lib/training/trainer.js';
 import { childProgram, runNode } from '../support/child.js';
-import { type TinyFiles, trainTinyModel } from '../support/tiny-model.js';
+import { buildVocab, type TinyFiles, tinyConfig, trainOn, trainTinyModel } from '../support/tiny-model.js';
 
 let folder: string;
 let directory: string;
@@ -46,6 +48,31 @@ test.serial('a line of one megabyte is tagged whole within 300 MB', async (t) =>
   t.true(windows > 3000);
   t.true(allExact);
   t.true(peakRssMb < 300, text);
+});
+
+test.serial('predicting with the mini encoder takes less than 300 MB', async (t) => {
+  // As many ideographs as the published vocabulary has entries.
+  const ideographs = String.fromCodePoint(...Array.from({ length: 20_900 }, (_, k) => 0x4e00 + k));
+  const encoder = join(folder, 'mini');
+  await initEncoder({
+    config: await readEncoderPreset('mini'),
+    vocab: buildVocab([ideographs]),
+    seed: 1,
+    output: encoder,
+  });
+  const output = join(folder, 'mini-model');
+  const mini = { ...files, encoder, trainData: files.devData };
+  await trainOn(mini, {
+    output,
+    devData: null,
+    config: await tinyConfig('train.epochs=1', 'hidden_size=128'),
+  });
+  const { code, stdout, stderr } = await runNode(childProgram('peak-memory'), [output]);
+  t.is(code, 0, stderr);
+  const { texts, peakRssMb } = JSON.parse(stdout);
+  t.log(`peak RSS ${peakRssMb.toFixed(0)} MB`);
+  t.is(texts, 64);
+  t.true(peakRssMb < 300, stdout);
 });
 
 test.serial(
