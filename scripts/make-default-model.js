@@ -3,12 +3,14 @@
 // pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
 //
 //   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
+//   node scripts/make-default-model.js --encoder ENCODER --data DIR --work DIR [--out DIR]
 //
-// --text  files or folders of plain text (.txt, .gz, .xz)
-// --data  folder with the corpora that models/default.config.yml names
-// --work  folder for everything in between; needs a few hundred megabytes
-// --from  encoder folder to start pretraining from, such as an earlier milestone
-// --out   where the model goes; default models/default
+// --text     files or folders of plain text (.txt, .gz, .xz)
+// --data     folder with the corpora that models/default.config.yml names
+// --work     folder for everything in between; needs a few hundred megabytes
+// --from     encoder folder to start pretraining from, such as an earlier milestone
+// --encoder  encoder folder to start the tagger from, such as the model of an earlier version: nothing is pretrained
+// --out      where the model goes; default models/default
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,39 +32,44 @@ const { values } = parseArgs({
     data: { type: 'string' },
     work: { type: 'string' },
     from: { type: 'string' },
+    encoder: { type: 'string' },
     out: { type: 'string', default: join(root, 'models', 'default') },
   },
 });
-for (const option of ['text', 'data', 'work']) {
+for (const option of [values.encoder ? 'encoder' : 'text', 'data', 'work']) {
   if (values[option] !== undefined) continue;
   console.error(`error: Expected a path for --${option} but received none`);
   process.exit(2);
 }
 const work = resolve(values.work);
 const vocab = join(work, 'vocab.txt');
-const encoder = join(work, 'encoder');
+const encoder = values.encoder ?? join(work, 'encoder');
 const model = join(work, 'model');
 const config = join(work, 'config.yml');
 mkdirSync(work, { recursive: true });
 writeFileSync(config, withCorporaIn(resolve(values.data)));
 
-if (!existsSync(vocab)) {
-  const counts = ['--min-count', String(MIN_COUNT)];
-  if (values.from) cpSync(join(values.from, 'vocab.txt'), vocab);
-  else run('vocab', '--text', values.text, '--out', vocab, ...counts);
-}
-run(
-  'pretrain',
-  ...['--config', config, '--text', values.text, '--vocab', vocab, '--encoder-config', 'compact'],
-  ...['--out', encoder, ...resumeIn(encoder)],
-  ...(values.from ? ['--from', values.from] : []),
-);
+if (!values.encoder) pretrainEncoder();
 run('train', '--config', config, '--encoder', encoder, '--out', model, ...resumeIn(model));
 rmSync(values.out, { recursive: true, force: true });
 for (const name of SHIPPED) cpSync(join(model, name), join(values.out, name));
 const card = readFileSync(join(root, 'models', 'default.card.md'), 'utf8');
 writeFileSync(join(values.out, 'README.md'), `${readFileSync(join(model, 'README.md'), 'utf8')}\n${card}`);
 console.log(`model: ${values.out}`);
+
+function pretrainEncoder() {
+  if (!existsSync(vocab)) {
+    const counts = ['--min-count', String(MIN_COUNT)];
+    if (values.from) cpSync(join(values.from, 'vocab.txt'), vocab);
+    else run('vocab', '--text', values.text, '--out', vocab, ...counts);
+  }
+  run(
+    'pretrain',
+    ...['--config', config, '--text', values.text, '--vocab', vocab, '--encoder-config', 'compact'],
+    ...['--out', encoder, ...resumeIn(encoder)],
+    ...(values.from ? ['--from', values.from] : []),
+  );
+}
 
 /** The settings with the corpora's paths made absolute. */
 function withCorporaIn(folder) {

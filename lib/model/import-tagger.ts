@@ -79,7 +79,7 @@ export async function importTagger(
     description: {
       formatVersion: 1,
       encoder,
-      head: { hiddenSize, dropout: DROPOUT, layer: -2 },
+      head: { hiddenSize, dropout: DROPOUT, layer: -2, ngramWidth: 0 },
       labels: [...tagSet.labels],
       scheme: 'BIO',
       text: { maxUnits: Math.min(MAX_LENGTH, encoder.maxPosition) - SPECIAL_UNITS, margin: MARGIN },
