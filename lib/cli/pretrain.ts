@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { AlbertNerError } from '../errors.js';
 import type { Vocab } from '../text/vocab.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
+import { encoderFolder } from './encoder-option.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PretrainCommandOptions extends GlobalOptions {
@@ -39,7 +40,10 @@ export function register(program: Command): void {
     )
     .option('--vocab <file>', 'vocab.txt to use (default: built from the text)')
     .option('--encoder-config <name>', 'a name in albert/configs or a JSON file', 'mini')
-    .option('--from <dir>', 'encoder folder to start from instead of random weights')
+    .option(
+      '--from <dir>',
+      'encoder folder, or a checkpoint that convert takes, to start from instead of random weights',
+    )
     .option('--steps <n>', 'steps of the whole run; overrides pretrain.steps', integerFrom(0))
     .option('--stop-after <step>', 'stop and save after this step of the run; resume later', integerFrom(1))
     .option('--resume', 'continue from the last checkpoint in the encoder folder')
@@ -49,7 +53,9 @@ export function register(program: Command): void {
   command.action((options: PretrainCommandOptions) => runAction(options, (context) => run(options, context)));
 }
 
-async function run(options: PretrainCommandOptions, context: CommandContext): Promise<undefined> {
+async function run(given: PretrainCommandOptions, context: CommandContext): Promise<undefined> {
+  const from = given.from === undefined ? undefined : await encoderFolder(given.from, context);
+  const options = { ...given, from };
   const [{ readEncoderPreset }, { loadConfig }] = await Promise.all([
     import('../../albert/encoder-config.js'),
     import('../config/load-config.js'),

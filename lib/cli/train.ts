@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import type { Config, FileConfig } from '../config/schema.js';
 import { AlbertNerError } from '../errors.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
+import { encoderFolder } from './encoder-option.js';
 import { type CommandContext, runAction } from './run.js';
 import { trainingProgress } from './train-progress.js';
 
@@ -36,7 +37,7 @@ export function register(program: Command): void {
     .option('--dev <path>', 'dev corpus; overrides train.dev')
     .option(
       '--encoder <dir>',
-      'encoder folder or model directory; overrides encoder (default: the model that ships with the package)',
+      'encoder folder, model directory or any checkpoint that convert takes; overrides encoder (default: the model that ships with the package)',
     )
     .option('--out <dir>', 'model directory to write; overrides model_path')
     .option('--format <name>', 'corpus format: auto, pair, conll, inline; overrides train.format')
@@ -51,7 +52,8 @@ export function register(program: Command): void {
 }
 
 async function run(options: TrainCommandOptions, context: CommandContext): Promise<undefined> {
-  const { config, settings, encoder, output } = await readSettings(options);
+  const { config, settings, encoder: named, output } = await readSettings(options);
+  const encoder = await encoderFolder(named, context);
   const [
     { train, trainingFiles },
     { metricsWriter },

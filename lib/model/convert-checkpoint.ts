@@ -212,8 +212,8 @@ function identity(shape: readonly number[]): Float32Array {
   return values;
 }
 
-/** The only vocabulary in a folder. */
-async function findVocab(folder: string): Promise<string> {
+/** The only vocabulary in a folder; ERR_MODEL_NOT_FOUND. */
+export async function findVocab(folder: string): Promise<string> {
   const names = await readdir(folder).catch((): string[] => []);
   const found = names.includes(VOCAB_FILE)
     ? [VOCAB_FILE]

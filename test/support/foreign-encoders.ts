@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
 import { createRandom } from '../../lib/random.js';
-import { normals } from './native.js';
 import { fixture } from './paths.js';
 import { storage, type TorchTensor } from './pytorch-writer.js';
 import type { BundleTensor } from './tf-bundle-writer.js';
@@ -93,34 +92,47 @@ function layerPath(
   return path === null ? null : { path, kind, isNorm };
 }
 
+/** Name of a tensor that isn't in a layer, and whether it is stored transposed. */
+function outerName(name: string): { path: string; transposed: boolean } {
+  const kind = name.split('.').at(-1) === 'weight';
+  if (name.startsWith('embeddings.LayerNorm')) {
+    return { path: `bert/embeddings/LayerNorm/${kind ? 'gamma' : 'beta'}`, transposed: false };
+  }
+  if (name.startsWith('embeddings.')) {
+    const table = name.split('.')[1];
+    return { path: `bert/embeddings/${table}`, transposed: table === 'word_embeddings_2' };
+  }
+  return { path: `bert/encoder/embedding_hidden_mapping_in/${kind ? 'kernel' : 'bias'}`, transposed: kind };
+}
+
+/** Name in a TensorFlow checkpoint; null where a shared part was named before. */
+function nameUnder(name: string, sharing: Sharing | 'google'): { path: string; transposed: boolean } | null {
+  if (!LAYER.test(name)) return outerName(name);
+  const place = layerPath(name, sharing);
+  if (place === null) return null;
+  const { path, kind, isNorm } = place;
+  if (isNorm) return { path: `${path}/${kind === 'weight' ? 'gamma' : 'beta'}`, transposed: false };
+  return { path: `${path}/${kind === 'weight' ? 'kernel' : 'bias'}`, transposed: kind === 'weight' };
+}
+
+/** Name in a TensorFlow checkpoint whose layers share everything. */
+export function tensorFlowName(
+  name: string,
+  layout: 'google' | 'bright',
+): { path: string; transposed: boolean } {
+  return nameUnder(name, layout === 'google' ? 'google' : 'all') as { path: string; transposed: boolean };
+}
+
 /** As Google's and brightmart's TensorFlow programs store it. */
 export function toTensorFlow(tensors: readonly PlainTensor[], sharing: Sharing | 'google'): BundleTensor[] {
-  return tensors.flatMap((tensor): BundleTensor[] => {
-    const { name, shape, data } = tensor;
-    const turned = { shape: [...shape].reverse(), data: transpose({ shape, data }) };
-    if (name.startsWith('embeddings.LayerNorm')) {
-      return [
-        { name: `bert/embeddings/LayerNorm/${name.endsWith('weight') ? 'gamma' : 'beta'}`, shape, data },
-      ];
-    }
-    if (name === 'embeddings.word_embeddings_2.weight')
-      return [{ name: 'bert/embeddings/word_embeddings_2', ...turned }];
-    if (name.startsWith('embeddings.'))
-      return [{ name: `bert/embeddings/${name.split('.')[1]}`, shape, data }];
-    if (name.startsWith('encoder.embedding_hidden_mapping_in')) {
-      const path = 'bert/encoder/embedding_hidden_mapping_in';
-      return [
-        name.endsWith('weight')
-          ? { name: `${path}/kernel`, ...turned }
-          : { name: `${path}/bias`, shape, data },
-      ];
-    }
-    const place = layerPath(name, sharing);
+  return tensors.flatMap(({ name, shape, data }): BundleTensor[] => {
+    const place = nameUnder(name, sharing);
     if (place === null) return [];
-    const { path, kind, isNorm } = place;
-    if (isNorm) return [{ name: `${path}/${kind === 'weight' ? 'gamma' : 'beta'}`, shape, data }];
+    const { path, transposed } = place;
     return [
-      kind === 'weight' ? { name: `${path}/kernel`, ...turned } : { name: `${path}/bias`, shape, data },
+      transposed
+        ? { name: path, shape: [...shape].reverse(), data: transpose({ shape, data }) }
+        : { name: path, shape, data },
     ];
   });
 }
@@ -178,12 +190,8 @@ export function randomTensors(shapes: Iterable<[string, readonly number[]]>, see
   const random = createRandom(seed);
   return [...shapes].map(([name, shape]) => {
     const count = shape.reduce((a, b) => a * b, 1);
-    const isScale = /norm\.weight$/i.test(name);
-    const values = normals(random, count, 0.2);
-    return {
-      name,
-      shape: [...shape],
-      data: Float32Array.from(values, (value) => (isScale ? 1 + value : value)),
-    };
+    const centre = /norm\.weight$/i.test(name) ? 1 : 0;
+    const data = Float32Array.from({ length: count }, () => centre + 0.7 * (random.next() - 0.5));
+    return { name, shape: [...shape], data };
   });
 }
