@@ -227,7 +227,8 @@ function wheelsBeside(file) {
   return found;
 }
 
-async function pipInstall(target, what, extra = []) {
+/** Installs packages into a folder, without what they depend on. */
+export async function pipInstall(target, what, extra = []) {
   const args = [
     ...pipArguments,
     'install',

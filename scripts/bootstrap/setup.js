@@ -100,9 +100,11 @@ async function installPackages() {
 async function buildAddon(torch, force) {
   const build = join(root, 'build');
   mkdirSync(build, { recursive: true });
+  const cuda = process.env.ALBERT_NER_CUDA ?? 'AUTO';
   const inputs = [
     ...fileHashes(['native', 'cmake', 'CMakeLists.txt']),
     [torch.folder, torch.version, process.versions.modules, process.arch],
+    [cuda, process.env.CUDACXX ?? ''],
   ];
   await whenChanged({ stamp: join(build, '.albert-ner-hash'), inputs, force, outputs: [ADDON] }, async () => {
     const startedMs = Date.now();
@@ -111,6 +113,7 @@ async function buildAddon(torch, force) {
     // Configuring anew each time: a build folder keeps the libtorch it was configured with.
     const settings = [
       `--CDALBERT_NER_LIBTORCH=${torch.folder}`,
+      `--CDALBERT_NER_CUDA=${cuda}`,
       '--parallel',
       String(availableParallelism()),
     ];

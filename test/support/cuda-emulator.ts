@@ -27,8 +27,12 @@ function findCompiler(): string | null {
   return candidates.find((command) => spawnSync(command, ['--version']).status === 0) ?? null;
 }
 
+/** Compiling takes seconds, but not where other programs have the processors. */
+const BUILD_MS = 30 * 60_000;
+
 /** True when there is a compiler; else the test says in its log that it has not run. */
 export function compilerIsThere(t: ExecutionContext): boolean {
+  t.timeout(BUILD_MS, 'The kernels are still being compiled');
   if (findCompiler() !== null) return true;
   t.log('NOT RUN: there is no C++ compiler to compile the kernels with');
   t.pass();
@@ -102,18 +106,21 @@ function libtorchFolder(): string {
 }
 
 /**
- * A library with the kernels of these .cu files as operators `albert_ner_emulated::_…` on tensors of the CPU. A
- * process that loaded the addon loads it with `loadEmulated`.
+ * The library with all .cu files of native/ops: operators `albert_ner_emulated::_…` on tensors of the CPU, for a process
+ * that has loaded the addon.
  */
-export function buildEmulatedOps(name: string, sources: readonly string[], flags: readonly string[] = []) {
+export function buildEmulatedOps(variant: string, flags: readonly string[] = []): Promise<string> {
   const torch = libtorchFolder();
   const headers = ['include', 'include/torch/csrc/api/include'].flatMap((path) => [
     '-isystem',
     join(torch, path),
   ]);
+  const kernels = readdirSync(join(repoRoot, 'native', 'ops'), { recursive: true })
+    .map((path) => join('native', 'ops', String(path)))
+    .filter((path) => path.endsWith('.cu'));
   return buildEmulated({
-    name,
-    sources: [...sources, 'test/native/cuda/emulated-ops.cpp'],
+    name: `emulated-ops-${variant}`,
+    sources: [...kernels, 'test/native/cuda/emulated-ops.cpp'],
     flags: ['-fPIC', '-shared', '-include', join(emulatorFolder, 'emulator.h'), ...headers, ...flags],
     linkFlags: [`-L${join(torch, 'lib')}`, '-ltorch_cpu', '-lc10', `-Wl,-rpath,${join(torch, 'lib')}`],
   });

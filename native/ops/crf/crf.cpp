@@ -27,12 +27,12 @@ void check_crf_args(const at::Tensor& emissions, const at::Tensor& offsets, cons
   check_offsets(offsets, emissions.size(0), device);
 }
 
-/// int32 indices into the K tags: they address memory in the kernels, so their range is checked here, on the
-/// host.
+/// int32 indices into the K tags: they address memory in the kernels, so their range is checked here. The
+/// kernels of other devices check it themselves, since reading the values would wait for the device.
 void check_tag_values(const at::Tensor& tags, std::string_view name, int32_t lowest, int64_t K) {
-  const at::Tensor host = tags.cpu();
-  const int32_t* values = host.const_data_ptr<int32_t>();
-  for (int64_t n = 0; n < host.numel(); ++n) {
+  if (!tags.is_cpu()) return;
+  const int32_t* values = tags.const_data_ptr<int32_t>();
+  for (int64_t n = 0; n < tags.numel(); ++n) {
     if (values[n] >= lowest && values[n] < K) continue;
     throw_invalid(name, "values in [" + std::to_string(lowest) + ", " + std::to_string(K) + ")",
                   std::to_string(values[n]) + " at " + std::to_string(n));
@@ -45,17 +45,16 @@ void check_tags(const at::Tensor& tags, std::string_view name, const at::Tensor&
   check_tag_values(tags, name, 0, emissions.size(1));
 }
 
-/// Each span lies inside one sentence and isn't empty.
+/// Each span lies inside one sentence and isn't empty. As for tags: the values are checked on the CPU only.
 void check_spans(const at::Tensor& spans, const at::Tensor& offsets) {
   if (spans.dim() != 2 || spans.size(1) != 2)
     throw_invalid("spans", "shape [S, 2]", shape_text(spans.sizes()));
   check_tensor(spans, "spans", spans.sizes(), at::kInt, offsets.device());
-  const at::Tensor host_spans = spans.cpu();
-  const at::Tensor host_offsets = offsets.cpu();
-  const int32_t* spans_s2 = host_spans.const_data_ptr<int32_t>();
-  const int32_t* begin = host_offsets.const_data_ptr<int32_t>();
-  const int32_t* end = begin + host_offsets.numel();
-  for (int64_t s = 0; s < host_spans.size(0); ++s) {
+  if (!spans.is_cpu()) return;
+  const int32_t* spans_s2 = spans.const_data_ptr<int32_t>();
+  const int32_t* begin = offsets.const_data_ptr<int32_t>();
+  const int32_t* end = begin + offsets.numel();
+  for (int64_t s = 0; s < spans.size(0); ++s) {
     const int32_t first = spans_s2[2 * s];
     const int32_t last = spans_s2[2 * s + 1];
     // The first offset past `first` ends the sentence that holds it.

@@ -9,10 +9,15 @@
 //
 // A score of -inf forbids: a forbidden tag or move has probability exactly 0 and is never on a best path.
 // Other scores must be finite, at most 1e280 in magnitude. Sums run in float64 whatever the dtype, so
-// sentences of thousands of units lose nothing. Deterministic, the same bits for any number of threads. CPU.
-// All throw kInvalidArgument on disagreement of shape, dtype or device, on indices out of range, on NaN, +inf
-// or larger scores, and for a sentence without any legal path, which is named by its number. Source:
-// Lafferty, McCallum and Pereira 2001; for the recursions Rabiner 1989, section III.
+// sentences of thousands of units lose nothing. Deterministic, the same bits for any number of threads. CPU,
+// CUDA. All throw kInvalidArgument on disagreement of shape, dtype or device, on indices out of range, on
+// NaN, +inf or larger scores, and for a sentence without any legal path, which is named by its number.
+//
+// On CUDA nothing waits for the device, so values aren't read there: a NaN, a +inf or a sentence without a
+// legal path makes the results of that sentence NaN (its best path has the score -inf), and indices out of
+// range fail an assertion of the kernel. Memory there is O(N K + B K^2).
+//
+// Source: Lafferty, McCallum and Pereira 2001; for the recursions Rabiner 1989, section III.
 #pragma once
 
 #include <ATen/core/Tensor.h>

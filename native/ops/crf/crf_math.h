@@ -38,14 +38,52 @@ ALBERT_NER_HOST_DEVICE double largest_term(int64_t count, Term term) {
   return largest;
 }
 
-/// log sum_k exp(term(k)), shifted by the largest term (invariant 1).
+/// exp(largest) * sum, a sum of exponentials shifted by the largest exponent; sum is 0 if every exponent is
+/// -inf.
+struct ScaledSum {
+  double largest;
+  double sum;
+};
+
+/// sum_k exp(term(k)) (invariant 1).
+template <typename Term>
+ALBERT_NER_HOST_DEVICE ScaledSum scaled_sum_exp(int64_t count, Term term) {
+  ScaledSum total{largest_term(count, term), 0};
+  if (total.largest == -HUGE_VAL) return total;
+  for (int64_t k = 0; k < count; ++k) total.sum += std::exp(term(k) - total.largest);
+  return total;
+}
+
+ALBERT_NER_HOST_DEVICE inline double log_of(const ScaledSum& total) {
+  return total.largest == -HUGE_VAL ? total.largest : total.largest + std::log(total.sum);
+}
+
+/// log sum_k exp(term(k)).
 template <typename Term>
 ALBERT_NER_HOST_DEVICE double log_sum_exp(int64_t count, Term term) {
-  const double largest = largest_term(count, term);
-  if (largest == -HUGE_VAL) return largest;
-  double sum = 0;
-  for (int64_t k = 0; k < count; ++k) sum += std::exp(term(k) - largest);
-  return largest + std::log(sum);
+  return log_of(scaled_sum_exp(count, term));
+}
+
+/// The share of one exponential in a sum it is part of (invariant 2).
+ALBERT_NER_HOST_DEVICE inline double share_of(const ScaledSum& total, double term) {
+  return std::exp(term - total.largest) / total.sum;
+}
+
+/// A highest score and the lowest index that has it.
+struct HighestTerm {
+  double score;
+  int32_t index;
+};
+
+/// -inf and 0 when every term is -inf.
+template <typename Term>
+ALBERT_NER_HOST_DEVICE HighestTerm highest_term(int64_t count, Term term) {
+  HighestTerm highest{-HUGE_VAL, 0};
+  for (int64_t k = 0; k < count; ++k) {
+    const double score = term(k);
+    if (score > highest.score) highest = {score, static_cast<int32_t>(k)};
+  }
+  return highest;
 }
 
 /// probability[k] = exp(term(k)) / sum_l exp(term(l)); at least one term must be above -inf (invariants 1 and
@@ -70,14 +108,18 @@ ALBERT_NER_HOST_DEVICE double onward_score(int64_t K, const double* transitions_
   return transitions_kk[i * K + j] + static_cast<double>(next_emissions_k[j]) + next_betas_k[j];
 }
 
+/// sum_i exp(alpha[t-1, i] + transitions[i, j]).
+ALBERT_NER_HOST_DEVICE inline ScaledSum arriving_sum(int64_t K, const double* transitions_kk,
+                                                     const double* previous_alphas_k, int64_t j) {
+  return scaled_sum_exp(K, [=](int64_t i) { return previous_alphas_k[i] + transitions_kk[i * K + j]; });
+}
+
 /// alpha[t, j] from the row before.
 template <typename scalar_t>
 ALBERT_NER_HOST_DEVICE double alpha_step(int64_t K, const double* transitions_kk,
                                          const double* previous_alphas_k, const scalar_t* emissions_k,
                                          int64_t j) {
-  const double arriving =
-      log_sum_exp(K, [=](int64_t i) { return previous_alphas_k[i] + transitions_kk[i * K + j]; });
-  return arriving + static_cast<double>(emissions_k[j]);
+  return log_of(arriving_sum(K, transitions_kk, previous_alphas_k, j)) + static_cast<double>(emissions_k[j]);
 }
 
 /// beta[t, i] from the row after.
@@ -100,6 +142,50 @@ ALBERT_NER_HOST_DEVICE inline void origin_probabilities(int64_t K, const double*
                                                         const double* previous_alphas_k, int64_t j,
                                                         double* origins_k) {
   normalize_exp(K, [=](int64_t i) { return previous_alphas_k[i] + transitions_kk[i * K + j]; }, origins_k);
+}
+
+/// What the probability of a span is made of.
+template <typename scalar_t>
+struct CrfSpanTables {
+  int64_t K;
+  const double* transitions_kk;
+  const scalar_t* emissions_nk;
+  const int32_t* tags_n;
+  const int32_t* continuation_k;
+  const double* alphas_nk;
+  const double* betas_nk;
+};
+
+/// Probability of rows first..last-1 having their tags without being continued, as a product of probabilities
+/// (invariant 2): P(y_first) prod_t P(y_t | y_t-1) P(not continued | y_last-1).
+template <typename scalar_t>
+ALBERT_NER_HOST_DEVICE double crf_span_probability(const CrfSpanTables<scalar_t>& tables, int64_t first,
+                                                   int64_t last, int64_t sentence_end) {
+  const int64_t K = tables.K;
+  const double* alphas = tables.alphas_nk + first * K;
+  const double* betas = tables.betas_nk + first * K;
+  auto onward = [&](int64_t row, int64_t from, int64_t to) {
+    return onward_score(K, tables.transitions_kk, tables.emissions_nk + row * K, tables.betas_nk + row * K,
+                        from, to);
+  };
+  int32_t tag = tables.tags_n[first];
+  double log_probability =
+      alphas[tag] + betas[tag] - log_sum_exp(K, [&](int64_t j) { return alphas[j] + betas[j]; });
+  for (int64_t row = first + 1; row < last; ++row) {
+    if (log_probability == -HUGE_VAL) return 0;  // invariant 1: the next beta may be -inf too
+    const double every_way = tables.betas_nk[(row - 1) * K + tag];
+    log_probability += onward(row, tag, tables.tags_n[row]) - every_way;
+    tag = tables.tags_n[row];
+  }
+  if (log_probability == -HUGE_VAL) return 0;
+  const int32_t continuation = tables.continuation_k[tag];
+  if (last < sentence_end && continuation != -1) {
+    const double leaving =
+        log_sum_exp(K, [&](int64_t j) { return j == continuation ? -HUGE_VAL : onward(last, tag, j); });
+    log_probability += leaving - tables.betas_nk[(last - 1) * K + tag];
+  }
+  const double probability = std::exp(log_probability);
+  return probability > 1 ? 1 : probability;
 }
 
 }  // namespace albert_ner::ops

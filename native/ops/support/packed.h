@@ -1,5 +1,5 @@
 // What every operator on packed sequences checks, and how it reads `offsets`. Shapes are checked in O(1); the
-// offsets, which decide what memory is touched, in O(B) on the host.
+// offsets, which decide what memory is touched, in O(B) where they are on the CPU.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,19 +37,20 @@ inline void check_floating(const at::Tensor& tensor, std::string_view name, int6
   check_argument(tensor.is_contiguous(), name, "a contiguous tensor", "a strided one");
 }
 
-/// offsets [B+1] int32 on the device of the rows: starts at 0, never falls, ends at `row_count`.
+/// offsets [B+1] int32 on the device of the rows: starts at 0, never falls, ends at `row_count`. Values on
+/// another device than the CPU are left to the kernels, since reading them would wait for it.
 inline void check_offsets(const at::Tensor& offsets, int64_t row_count, at::Device device) {
   if (offsets.dim() != 1 || offsets.numel() < 1) {
     throw_invalid("offsets", "shape [B+1]", shape_text(offsets.sizes()));
   }
   check_tensor(offsets, "offsets", {offsets.numel()}, at::kInt, device);
-  const at::Tensor host = offsets.cpu();
-  const int32_t* values = host.const_data_ptr<int32_t>();
+  if (!offsets.is_cpu()) return;
+  const int32_t* values = offsets.const_data_ptr<int32_t>();
   check_argument(values[0] == 0, "offsets[0]", "0", values[0]);
-  for (int64_t b = 1; b < host.numel(); ++b) {
+  for (int64_t b = 1; b < offsets.numel(); ++b) {
     check_argument(values[b] >= values[b - 1], "offsets", "values that never fall", values[b]);
   }
-  const int32_t last = values[host.numel() - 1];
+  const int32_t last = values[offsets.numel() - 1];
   if (last != row_count) throw_invalid("offsets[B]", std::to_string(row_count), std::to_string(last));
 }
 

@@ -1,0 +1,162 @@
+import test, { type ExecutionContext } from 'ava';
+import type { NativeOpTensor } from '../../../lib/native/binding.js';
+import {
+  type CrfProblem,
+  decodingArgs,
+  nllArgs,
+  randomProblem,
+  seeded,
+} from '../../support/crf-reference.js';
+import { compilerIsThere } from '../../support/cuda-emulator.js';
+import { gradOf, lossAndGradients, partialArgs, spanArgs } from '../../support/emulated-crf.js';
+import {
+  emulated,
+  inEveryOrder,
+  loadEmulatedOps,
+  onCpu,
+  relativeDifference,
+} from '../../support/emulated-ops.js';
+import { addon, type Dtype, int32, numbers, tensor } from '../../support/native.js';
+
+/** 64 tags are the most a warp takes; 65 go the general way. */
+const TAG_COUNTS = [1, 2, 9, 31, 32, 33, 64, 65, 70];
+const LENGTHS = [3, 0, 1, 20, 2, 0, 7, 13];
+const TOLERANCE: Record<Dtype, number> = { float32: 1e-5, float64: 1e-9 };
+
+const ready = async (t: ExecutionContext) => {
+  if (!compilerIsThere(t)) return false;
+  await loadEmulatedOps();
+  return true;
+};
+
+function agree(
+  t: ExecutionContext,
+  actual: (NativeOpTensor | null)[],
+  expected: (NativeOpTensor | null)[],
+  tolerance: number,
+  what: string,
+): void {
+  t.is(actual.length, expected.length, what);
+  expected.forEach((value, k) => {
+    const difference = relativeDifference(actual[k], value);
+    t.true(difference <= tolerance, `${what}, output ${k}: ${difference}`);
+  });
+}
+
+/** The same by the public operator of the CPU. */
+function expectedLoss(name: string, args: NativeOpTensor[], grad: NativeOpTensor): (NativeOpTensor | null)[] {
+  const { outputs, gradients } = addon._callOp(`albert_ner::${name}`, args, [grad]);
+  return [...outputs, ...gradients];
+}
+
+function forEachProblem(check: (problem: CrfProblem, dtype: Dtype, what: string) => void): void {
+  for (const K of TAG_COUNTS) {
+    for (const dtype of ['float32', 'float64'] as const) {
+      // The largest problems run in one precision: both take the same way through the kernels.
+      const lengths = K > 33 ? [1, 0, 6, 2] : LENGTHS;
+      check(randomProblem(seeded(K), { K, lengths, deviation: 3 }), dtype, `K ${K}, ${dtype}`);
+    }
+  }
+}
+
+test('loss and gradients are those of the CPU, with the same bits in every order of threads', async (t) => {
+  if (!(await ready(t))) return;
+  forEachProblem((problem, dtype, what) => {
+    const [args, grad] = [nllArgs(problem, dtype), gradOf(problem, dtype)];
+    const actual = inEveryOrder(() => lossAndGradients('crf_nll', args, grad));
+    agree(t, actual, expectedLoss('crf_nll', args, grad), TOLERANCE[dtype], what);
+  });
+});
+
+test('so are those of partial annotations', async (t) => {
+  if (!(await ready(t))) return;
+  forEachProblem((problem, dtype, what) => {
+    const args = partialArgs(problem, dtype);
+    const grad = gradOf(problem, dtype);
+    const actual = inEveryOrder(() => lossAndGradients('crf_partial_nll', args, grad));
+    agree(t, actual, expectedLoss('crf_partial_nll', args, grad), TOLERANCE[dtype], what);
+  });
+});
+
+test('best paths, marginals and span posteriors are those of the CPU', async (t) => {
+  if (!(await ready(t))) return;
+  forEachProblem((problem, dtype, what) => {
+    const args = decodingArgs(problem, dtype);
+    const best = inEveryOrder(() => emulated('crf_viterbi', args));
+    agree(t, best, onCpu('crf_viterbi', args), 1e-7, `${what}, viterbi`);
+    const marginals = inEveryOrder(() => emulated('crf_marginals', args));
+    agree(t, marginals, onCpu('crf_marginals', args), TOLERANCE[dtype], `${what}, marginals`);
+    const spans = spanArgs(problem, dtype);
+    const posteriors = inEveryOrder(() => emulated('crf_span_posterior', spans));
+    agree(t, posteriors, onCpu('crf_span_posterior', spans), TOLERANCE[dtype], `${what}, spans`);
+  });
+});
+
+test('equal scores take the lowest tags, as on the CPU', async (t) => {
+  if (!(await ready(t))) return;
+  for (const K of [9, 65]) {
+    const problem = randomProblem(seeded(2), { K, lengths: [5, 9] });
+    const flat = { ...problem, transitions: problem.transitions.map(() => 0) };
+    const ties = { ...flat, emissions: flat.emissions.map((score) => Math.round(score)) };
+    const args = decodingArgs(ties);
+    t.deepEqual(
+      inEveryOrder(() => emulated('crf_viterbi', args)).map(numbers),
+      onCpu('crf_viterbi', args).map(numbers),
+    );
+  }
+});
+
+test('forbidden moves and scores of any size are handled as on the CPU', async (t) => {
+  if (!(await ready(t))) return;
+  for (const K of [9, 66]) {
+    const problem = randomProblem(seeded(4), { K, lengths: [6, 1, 12] });
+    const forbidden = problem.transitions.map((score, k) => (k % 3 === 1 ? Number.NEGATIVE_INFINITY : score));
+    const cases: CrfProblem[] = [
+      { ...problem, transitions: forbidden },
+      { ...problem, emissions: problem.emissions.map((score) => score * 1e15) },
+      { ...problem, emissions: problem.emissions.map((score) => score * 1000), transitions: forbidden },
+    ];
+    for (const [index, changed] of cases.entries()) {
+      const [args, grad] = [nllArgs(changed), gradOf(changed, 'float64')];
+      const actual = inEveryOrder(() => lossAndGradients('crf_nll', args, grad));
+      agree(t, actual, expectedLoss('crf_nll', args, grad), 1e-9, `K ${K}, case ${index}`);
+    }
+  }
+});
+
+test('a sentence without a legal path, or with a NaN, has the result NaN and leaves the others alone', async (t) => {
+  if (!(await ready(t))) return;
+  for (const broken of [Number.NEGATIVE_INFINITY, Number.NaN]) {
+    const problem = randomProblem(seeded(5), { K: 4, lengths: [3, 2, 4] });
+    const whole = inEveryOrder(() => emulated('crf_nll_forward', nllArgs(problem)));
+    const emissions = problem.emissions.slice();
+    emissions.fill(broken, 3 * 4, 4 * 4); // the first row of the second sentence
+    const [nll] = inEveryOrder(() => emulated('crf_nll_forward', nllArgs({ ...problem, emissions })));
+    const expected = numbers(whole[0]);
+    t.deepEqual(numbers(nll), [expected[0], Number.NaN, expected[2]]);
+  }
+});
+
+test('batches without sentences or rows give empty results', async (t) => {
+  if (!(await ready(t))) return;
+  for (const lengths of [[], [0, 0]]) {
+    const problem = randomProblem(seeded(6), { K: 3, lengths });
+    const [args, grad] = [nllArgs(problem), gradOf(problem, 'float64')];
+    // Written out: a tensor of no rows has no width to divide by.
+    args[0] = tensor([0, 3], []);
+    const actual = inEveryOrder(() => lossAndGradients('crf_nll', args, grad));
+    agree(t, actual, expectedLoss('crf_nll', args, grad), 0, `${lengths.length} sentences`);
+  }
+});
+
+test('indices out of range stop the kernel before they touch memory', async (t) => {
+  if (!(await ready(t))) return;
+  const problem = randomProblem(seeded(7), { K: 3, lengths: [2, 2] });
+  const args = nllArgs(problem);
+  const wrongTag = [args[0], int32([0, 3, 0, 0]), ...args.slice(2)];
+  t.throws(() => emulated('crf_nll_forward', wrongTag), { message: /crf_lattice_kernel.*assertion failed/ });
+  const wrongOffsets = [...args.slice(0, 2), int32([0, 2, 5]), ...args.slice(3)];
+  t.throws(() => emulated('crf_nll_forward', wrongOffsets), {
+    message: /crf_lattice_kernel.*assertion failed/,
+  });
+});
