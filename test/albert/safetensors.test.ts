@@ -92,6 +92,12 @@ const REFUSED: [string, Buffer, string][] = [
     assemble(`{"a":${entry('[1]', 0, 4, 'toString')}}`, Buffer.alloc(4)),
     'E_DTYPE',
   ],
+  ['an 8-bit float', assemble(`{"a":${entry('[4]', 0, 4, 'F8_E4M3')}}`, Buffer.alloc(4)), 'E_DTYPE'],
+  [
+    'more than 65,536 tensors',
+    assemble(`{${Array.from({ length: 65_537 }, (_, k) => `"${k}":${entry('[0]', 0, 0)}`).join()}}`),
+    'E_HEADER',
+  ],
   [
     'bytes that do not fit the shape',
     assemble(`{"a":${entry('[2]', 0, 4)}}`, Buffer.alloc(4)),
@@ -133,6 +139,15 @@ test('spaces around the header, unknown fields and names like __proto__ are fine
     ),
   );
   t.is(tensors[0].name, '__proto__');
+});
+
+test('several empty tensors may share an offset, and a scalar has no dimensions', async (t) => {
+  const empties = `"a":${entry('[0,3]', 0, 0)},"b":${entry('[0]', 0, 0)}`;
+  const { tensors } = await readBytes(t, assemble(`{${empties},"c":${entry('[]', 0, 4)}}`, Buffer.alloc(4)));
+  t.deepEqual(
+    tensors.map(({ shape }) => shape),
+    [[0, 3], [0], []],
+  );
 });
 
 test('deep nesting is refused and does not exhaust the stack', async (t) => {

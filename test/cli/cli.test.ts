@@ -17,7 +17,7 @@ test.before(async () => {
 
 test.after.always(() => rm(folder, { recursive: true, force: true }));
 
-const COMMANDS = ['setup', 'doctor', 'pretrain', 'train', 'evaluate', 'predict', 'inspect'];
+const COMMANDS = ['setup', 'doctor', 'convert', 'pretrain', 'train', 'evaluate', 'predict', 'inspect'];
 const TINY = ['max_length=64', 'hidden_size=16', 'batch_size=64', 'train.epochs=2'].flatMap((set) => [
   '--set',
   set,

@@ -28,7 +28,7 @@ import {
 } from '../support/foreign-encoders.js';
 import { addon, largestDifference } from '../support/native.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
-import { torchLegacy, torchZip } from '../support/pytorch-writer.js';
+import { storage, torchLegacy, torchZip } from '../support/pytorch-writer.js';
 import { writeBundle } from '../support/tf-bundle-writer.js';
 
 /** Hidden states of sequences without special tokens, through the addon. */
@@ -459,6 +459,28 @@ test('inner groups are refused, weights nobody knows are reported', async (t) =>
     one('bert/encoder/transformer/group_0/inner_group_1/LayerNorm/gamma'),
   ]);
   await refusal(t, convert(t, folder), 'ERR_CHECKPOINT_MISMATCH', 'E_ARCH_INNER_GROUPS');
+});
+
+test('tensors of far more bytes than the file has, all tied to one storage, are refused', async (t) => {
+  const shape = {
+    ...CONFIG,
+    layout: 'google' as const,
+    embeddingSize: 64,
+    hiddenSize: 64,
+    intermediateSize: 64,
+    groupCount: 8,
+  };
+  const used = storage('FloatStorage', new Float32Array(64 * 64));
+  const tensors = [...canonicalTensors(shape)].map(([name, size]) => ({
+    name,
+    storage: used,
+    size,
+    stride: size.length === 2 ? [size[1], 1] : [1],
+  }));
+  const folder = await temporaryFolder(t);
+  await withVocab(folder);
+  await writeFile(join(folder, 'm.bin'), torchZip(tensors));
+  await refusal(t, convert(t, folder), 'ERR_CHECKPOINT_UNREADABLE', 'E_STORAGE_SIZE');
 });
 
 test('folders with nothing, too much or no vocabulary say so', async (t) => {
