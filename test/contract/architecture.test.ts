@@ -72,6 +72,16 @@ test('operators use no torch modules, and no file uses the slow or the unsafe pa
   t.deepEqual(matching(sources, /#include <torch\/(torch|all)\.h>|pickle_load|jit::load|torch::load/), []);
 });
 
+test('CUDA is known to launch.h only, kernels have launch bounds, and the build has every .cu file', (t) => {
+  const cudaOnly = /#include <(cuda|c10\/cuda)|<<<|extern __shared__|__shared__/;
+  t.deepEqual(matching(sources, cudaOnly), [join('native', 'ops', 'support', 'launch.h')]);
+  const build = read('CMakeLists.txt');
+  for (const name of sources.filter((source) => source.endsWith('.cu'))) t.true(build.includes(name), name);
+  const kernels = sources.flatMap((name) => [...read(name).matchAll(/__global__ void\s+(\w+)/g)]);
+  t.true(kernels.length > 5);
+  for (const [, next] of kernels) t.is(next, '__launch_bounds__');
+});
+
 test('only lib/native, lib/model, lib/training and lib/pretraining load the addon', (t) => {
   const users = modules.filter((name) => importsOf(name).includes(join('lib', 'native', 'load.ts')));
   t.true(users.length > 0);
