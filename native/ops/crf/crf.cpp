@@ -96,6 +96,19 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, cons
   return op.call(emissions, offsets, transitions, start_transitions, end_transitions);
 }
 
+std::tuple<at::Tensor, at::Tensor> crf_nbest(const at::Tensor& emissions, const at::Tensor& offsets,
+                                             const at::Tensor& transitions,
+                                             const at::Tensor& start_transitions,
+                                             const at::Tensor& end_transitions, int64_t count) {
+  check_crf_args(emissions, offsets, transitions, start_transitions, end_transitions);
+  check_argument(count >= 1, "count", "at least one path", count);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("albert_ner::_crf_nbest", "")
+                             .typed<decltype(crf_nbest)>();
+  const at::AutoDispatchBelowADInplaceOrView without_autograd;
+  return op.call(emissions, offsets, transitions, start_transitions, end_transitions, count);
+}
+
 std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, const at::Tensor& offsets,
                                                  const at::Tensor& transitions,
                                                  const at::Tensor& start_transitions,
@@ -156,6 +169,12 @@ TORCH_LIBRARY_FRAGMENT(albert_ner, m) {
   for (const char* name : {"crf_viterbi", "_crf_viterbi", "crf_marginals", "_crf_marginals"}) {
     m.def((std::string(name) + decoding).c_str());
   }
+  for (const char* name : {"crf_nbest", "_crf_nbest"}) {
+    m.def((std::string(name) +
+           "(Tensor emissions, Tensor offsets, Tensor transitions, Tensor start_transitions, "
+           "Tensor end_transitions, int count) -> (Tensor, Tensor)")
+              .c_str());
+  }
   const char* posterior =
       "(Tensor emissions, Tensor path_tags, Tensor offsets, Tensor spans, Tensor continuation, "
       "Tensor transitions, Tensor start_transitions, Tensor end_transitions) -> (Tensor, Tensor)";
@@ -168,6 +187,7 @@ TORCH_LIBRARY_IMPL(albert_ner, CompositeImplicitAutograd, m) {
   m.impl("crf_nll", crf_nll);
   m.impl("crf_partial_nll", crf_partial_nll);
   m.impl("crf_viterbi", crf_viterbi);
+  m.impl("crf_nbest", crf_nbest);
   m.impl("crf_marginals", crf_marginals);
   m.impl("crf_span_posterior", crf_span_posterior);
 }

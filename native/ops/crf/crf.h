@@ -8,10 +8,12 @@
 //   end_transitions    [K]     as emissions     score of the last tag
 //
 // A score of -inf forbids: a forbidden tag or move has probability exactly 0 and is never on a best path.
-// Other scores must be finite, at most 1e280 in magnitude. Sums run in float64 whatever the dtype, so
-// sentences of thousands of units lose nothing. Deterministic, the same bits for any number of threads. CPU,
-// CUDA. All throw kInvalidArgument on disagreement of shape, dtype or device, on indices out of range, on
-// NaN, +inf or larger scores, and for a sentence without any legal path, which is named by its number.
+// Other scores must be finite, at most 1e280 in magnitude. float32 is exact to 1e-4 whatever the scores and
+// for sentences of thousands of units: on the CPU it runs in scaled exp space, and in log space and float64
+// where scores spread too far for that; on CUDA sums run in float64. Deterministic, the same bits for any
+// number of threads. CPU and CUDA, but crf_nbest CPU only. All throw kInvalidArgument on disagreement of
+// shape, dtype or device, on indices out of range, on NaN, +inf or larger scores, and for a sentence without
+// any legal path, which is named by its number.
 //
 // On CUDA nothing waits for the device, so values aren't read there: a NaN, a +inf or a sentence without a
 // legal path makes the results of that sentence NaN (its best path has the score -inf), and indices out of
@@ -63,6 +65,19 @@ std::tuple<at::Tensor, at::Tensor> crf_viterbi(const at::Tensor& emissions, cons
                                                const at::Tensor& transitions,
                                                const at::Tensor& start_transitions,
                                                const at::Tensor& end_transitions);
+
+/// The best tag sequences in order. Ties as in crf_viterbi, whose path is the first.
+///
+///   count                         at least 1
+///   returns  paths   [count, N]  int32         -1 in sentences with fewer paths
+///            scores  [B, count]  as emissions  unnormalised; -inf where there is no path; an empty sentence
+///                                              has one, of score 0
+///
+/// Not differentiable. O(N K^2 count log count) time, O(T K count) memory per thread.
+std::tuple<at::Tensor, at::Tensor> crf_nbest(const at::Tensor& emissions, const at::Tensor& offsets,
+                                             const at::Tensor& transitions,
+                                             const at::Tensor& start_transitions,
+                                             const at::Tensor& end_transitions, int64_t count);
 
 /// Posterior probability of each tag at each row.
 ///
