@@ -4,6 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { AlbertNerError } from './errors.js';
 
 /**
@@ -50,4 +52,30 @@ export async function readTextFile(file: string): Promise<string> {
     const why = cause instanceof TypeError ? 'it is not UTF-8' : (cause as Error).message;
     throw new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${why}`, { details: { file }, cause });
   }
+}
+
+/**
+ * The bytes of a file, decompressed if its name ends in .gz or .xz. `onBytes` is called with the number of bytes read of the file itself so far.
+ */
+export async function openDecompressed(
+  file: string,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<AsyncIterable<Uint8Array>> {
+  const source = createReadStream(file, { highWaterMark: 1 << 18 });
+  let bytes = 0;
+  source.on('data', (chunk) => {
+    bytes += chunk.length;
+    onBytes(bytes);
+  });
+  source.pause();
+  if (file.endsWith('.gz')) {
+    const unpacked = createGunzip();
+    source.on('error', (error) => unpacked.destroy(error));
+    return source.pipe(unpacked);
+  }
+  if (file.endsWith('.xz')) {
+    const { default: xz } = await import('xz-decompress');
+    return Readable.fromWeb(new xz.XzReadableStream(Readable.toWeb(source) as never) as never);
+  }
+  return source;
 }

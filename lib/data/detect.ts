@@ -2,8 +2,8 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
+import { openDecompressed } from '../files.js';
 
 /**
  * `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. `inline`: running text

@@ -1,7 +1,7 @@
 /** Lines of a text file, decoded strictly: what every corpus reader starts from. */
 
-import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
+import { openDecompressed } from '../files.js';
 
 /**
  * Lines without their ends ('\n' or '\r\n') and without a byte order mark, of a file as it is or compressed (.gz, .xz;

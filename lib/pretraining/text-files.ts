@@ -5,8 +5,8 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openDecompressed } from '../decompress.js';
 import { AlbertNerError } from '../errors.js';
+import { openDecompressed } from '../files.js';
 
 const TEXT_NAME = /\.(txt|text)(\.gz|\.xz)?$/;
 

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { writeConll } from '../../lib/data/read-conll.js';
@@ -59,6 +60,24 @@ test('tokens of several characters, emoji and full-width spaces keep exact offse
     { start: 0, end: 5, label: 'T' },
     { start: 8, end: 9, label: 'LOC' },
   ]);
+});
+
+/** `printf '王 B-PER\n明 I-PER\n。 O\n' | xz | base64` */
+const XZ_BASE64 =
+  '/Td6WFoAAATm1rRGAgAhARYAAAB0L+WjAQAZ546LIEItUEVSCuaYjiBJLVBFUgrjgIIgTwoAAACXF/BryKek/AABMhogGJQwH7bzfQEAAAAABFla';
+
+test('compressed corpora read as their content, damaged ones are refused', async (t) => {
+  const content = '王 B-PER\n明 I-PER\n。 O\n';
+  const plain = shown((await readCorpus(await fileWith(t, content))).sentences);
+  const zipped = await fileWith(t, gzipSync(content), 'corpus.txt.gz');
+  const xz = await fileWith(t, Buffer.from(XZ_BASE64, 'base64'), 'corpus.txt.xz');
+  const inline = await fileWith(t, gzipSync('{{PER:王明}}在。\n'), 'inline.txt.gz');
+  for (const file of [zipped, xz]) t.deepEqual(shown((await readCorpus(file)).sentences), plain);
+  t.is((await readCorpus(inline)).format, 'inline');
+  const damaged = await fileWith(t, gzipSync(content).subarray(0, 20), 'corpus.txt.gz');
+  const error = await refusal(readCorpus(damaged));
+  t.is(error.code, 'ERR_INVALID_DATA');
+  t.is(error.details?.file, damaged);
 });
 
 test('BMES and IOB1 corpora are detected and read', async (t) => {
