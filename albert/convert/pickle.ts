@@ -171,7 +171,7 @@ class Unpickler {
     return { value, end: this.next };
   }
 
-  /** Runs one opcode. The comments are their names. */
+  /** Runs one opcode: long, for it is their table. The comments are their names. */
   private step(opcode: number): void {
     switch (opcode) {
       case 0x63: // GLOBAL
