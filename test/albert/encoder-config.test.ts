@@ -23,7 +23,7 @@ test('every published size loads with the parameters it is known to have', async
     'bright-large': 15_960_064,
   };
   const names = (await readdir(join(repoRoot, 'albert', 'configs'))).map((name) => name.replace('.json', ''));
-  t.is(names.length, 12);
+  t.is(names.length, 13);
   for (const name of names) {
     const config = await readEncoderPreset(name);
     t.is(config.layout, name.startsWith('bright') ? 'bright' : 'google');
