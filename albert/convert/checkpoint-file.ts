@@ -108,3 +108,15 @@ export class CheckpointFile {
     await this.handle.close();
   }
 }
+
+/** UTF-8 text of a regular file of at most `maxBytes`, without a byte order mark. Rejects as `CheckpointFile.open` does, and with E_IO. */
+export async function readSmallText(path: string, maxBytes: number): Promise<string> {
+  const file = await CheckpointFile.open(path);
+  try {
+    if (file.size > maxBytes)
+      throw file.refusal('E_IO', `it has ${file.size} bytes, more than ${maxBytes}`, maxBytes);
+    return (await file.bytes(0, file.size)).toString('utf8').replace(/^\ufeff/, '');
+  } finally {
+    await file.close();
+  }
+}

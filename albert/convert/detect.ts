@@ -1,9 +1,9 @@
 /** Which checkpoint a path names, by what is there and by first bytes, never by file names alone. */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlbertNerError } from '../../lib/errors.js';
-import { CheckpointFile, unreadable } from './checkpoint-file.js';
+import { CheckpointFile, readSmallText, unreadable } from './checkpoint-file.js';
 import { LEGACY_MAGIC, openPytorchLegacy } from './pytorch-legacy.js';
 import { openPytorchZip } from './pytorch-zip.js';
 import { openSafetensors } from './safetensors.js';
@@ -27,6 +27,8 @@ const USUAL_FILES = ['model.safetensors', 'pytorch_model.bin'];
 const SHARDED = ['model.safetensors.index.json', 'pytorch_model.bin.index.json'];
 const WEIGHT_FILE = /\.(safetensors|bin|pt|pth|pkl)$/;
 const HEAD_BYTES = 512;
+/** Of the text file "checkpoint". */
+const MAX_STATE_BYTES = 1 << 20;
 
 const mismatch = (path: string, reason: string, what: string) =>
   new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `${path}: ${what}`, { details: { file: path, reason } });
@@ -88,7 +90,7 @@ async function findInFolder(folder: string): Promise<FoundCheckpoint> {
 
 /** Of several bundles the one that the file "checkpoint" names as the latest; only its base name counts. */
 async function currentPrefix(folder: string, prefixes: readonly string[]): Promise<string> {
-  const text = await readFile(join(folder, 'checkpoint'), 'utf8').catch(() => '');
+  const text = await readSmallText(join(folder, 'checkpoint'), MAX_STATE_BYTES).catch(() => '');
   const named = /^model_checkpoint_path: *"([^"]+)"/.exec(text)?.[1].split(/[/\\]/).at(-1);
   if (named !== undefined && prefixes.includes(named)) return named;
   const listed = [...prefixes].sort().slice(0, 8).join(', ');

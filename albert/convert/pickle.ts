@@ -4,6 +4,8 @@
  *
  * 1. Nothing is ever looked up, imported or executed. 2. No recursion: a value that holds itself is just a reference.
  * 3. Opcodes, memo, objects and strings are bounded, so memory is bounded by the size of the pickle.
+ *
+ * Longer than other files: the opcodes, the values they make and the bounds on both are one table.
  */
 
 export type PickleReason = 'E_PICKLE_GLOBAL' | 'E_PICKLE_CALL' | 'E_PICKLE_OPCODE' | 'E_PICKLE_CORRUPT';
@@ -171,7 +173,7 @@ class Unpickler {
     return { value, end: this.next };
   }
 
-  /** Runs one opcode. The comments are their names. */
+  /** Runs one opcode: long, for it is their table. The comments are their names. */
   private step(opcode: number): void {
     switch (opcode) {
       case 0x63: // GLOBAL

@@ -4,7 +4,7 @@
  * shape; where no file tells them they must be given, and are never guessed.
  */
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AlbertNerError } from '../../lib/errors.js';
 import {
@@ -15,6 +15,7 @@ import {
   readEncoderPreset,
   readEncoderPresetJson,
 } from '../encoder-config.js';
+import { readSmallText } from './checkpoint-file.js';
 import type { CheckpointFormat } from './stored-tensor.js';
 import type { EncoderSizes, Structure } from './structure.js';
 
@@ -87,21 +88,7 @@ export async function readConfig(nameOrFile: string): Promise<ConfigFile> {
 }
 
 async function readConfigFile(file: string): Promise<ConfigFile> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new AlbertNerError(
-      'ERR_MODEL_NOT_FOUND',
-      `Can't read the config ${file}: ${(cause as Error).message}`,
-      {
-        details: { file },
-        cause,
-      },
-    );
-  }
-  if (text.length > MAX_CONFIG_BYTES) throw mismatch(file, 'E_CONFIG', 'it is too long for a config');
-  const json = parseJson(text.replace(/^\ufeff/, ''), file);
+  const json = parseJson(await readSmallText(file, MAX_CONFIG_BYTES), file);
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw mismatch(file, 'E_CONFIG', 'it is no object');
   return { file, isPreset: false, json: json as Record<string, unknown> };

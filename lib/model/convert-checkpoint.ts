@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { type FoundCheckpoint, findCheckpoint, openCheckpoint } from '../../albert/convert/detect.js';
 import {
@@ -86,7 +86,7 @@ const HASH_CHUNK_BYTES = 4 << 20;
 /**
  * Rejects with ERR_MODEL_NOT_FOUND (no checkpoint, config or vocabulary), ERR_CHECKPOINT_UNREADABLE (damaged or hostile
  * bytes), ERR_CHECKPOINT_MISMATCH (no ALBERT this can run, or a config that doesn't fit), ERR_INVALID_ARGUMENT (writing
- * over the input), ERR_ABORTED. When it rejects, the output has no config.json.
+ * over the input), ERR_ABORTED. When it rejects, what the output held before is as it was.
  */
 export async function convertCheckpoint(options: ConvertOptions): Promise<ConversionReport> {
   const found = await findCheckpoint(options.input);
@@ -96,12 +96,8 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   const checkpoint = await openCheckpoint(found, { key: options.key });
   try {
     const report = await convertOpened(checkpoint, found, options);
-    for (const file of checkpoint.files) await file.checkUnchanged();
     await writeFileAtomic(join(options.output, REPORT_FILE), `${JSON.stringify(report, null, 2)}\n`);
     return report;
-  } catch (error) {
-    await rm(join(options.output, CONFIG_FILE), { force: true });
-    throw error;
   } finally {
     await closeCheckpoint(checkpoint);
   }
@@ -131,8 +127,7 @@ async function convertOpened(
     ...vocabWarnings(vocab, vocabFile, resolved),
   ];
   const source = { files: await hashFiles(checkpoint, signal), variables: checkpoint.tensors.length };
-  const tensors = encoderTensors(structure, options);
-  await rm(join(output, CONFIG_FILE), { force: true });
+  const tensors = encoderTensors(checkpoint, structure, options);
   const metadata = {
     albert_ner: JSON.stringify({
       format: OWN_FORMAT,
@@ -176,8 +171,9 @@ function usedTensors({ tensors }: Structure): ConversionReport['used'] {
   }));
 }
 
-/** The encoder's weights under canonical names, read when they are written. */
+/** The encoder's weights under canonical names, read when they are written; at last the files are looked at once more. */
 function encoderTensors(
+  { files }: Checkpoint,
   { tensors, sizes, layout }: Structure,
   { allowNonFinite, signal, onProgress }: ConvertOptions,
 ): WritableTensor[] {
@@ -193,6 +189,7 @@ function encoderTensors(
         done += block.byteLength;
         onProgress?.(done, total);
       }
+      if (done === total) for (const file of files) await file.checkUnchanged();
     };
   return [...shapes].map(([name, shape]): WritableTensor => {
     const found = tensors.get(name);

@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -582,6 +583,29 @@ test('an aborted conversion rejects and leaves no config', async (t) => {
   const promise = convertCheckpoint({ ...options, onProgress: () => controller.abort() });
   await refusal(t, promise, 'ERR_ABORTED');
   t.false((await readdir(join(folder, 'out'))).includes('config.json'));
+});
+
+test('a conversion that fails leaves an older one as it was', async (t) => {
+  const { output } = await convert(t, fixture('albert', 'google-gelu'));
+  const before = await Promise.all((await readdir(output)).map((name) => readFile(join(output, name))));
+  const folder = await temporaryFolder(t);
+  await withVocab(folder);
+  await writeJson(join(folder, 'config.json'), await goldenConfig('google-gelu'));
+  const tensors = await goldenTensors('google-gelu');
+  tensors[5].data[0] = Number.NaN;
+  await writeSafetensors(join(folder, 'model.safetensors'), tensors);
+  await refusal(t, convertCheckpoint({ input: folder, output }), 'ERR_CHECKPOINT_UNREADABLE', 'E_NONFINITE');
+  t.deepEqual(await Promise.all((await readdir(output)).map((name) => readFile(join(output, name)))), before);
+});
+
+test('a checkpoint that changes while it is converted is refused', async (t) => {
+  const folder = await temporaryFolder(t);
+  await withVocab(folder);
+  await writeJson(join(folder, 'config.json'), await goldenConfig('google-gelu'));
+  const file = join(folder, 'model.safetensors');
+  await writeSafetensors(file, await goldenTensors('google-gelu'));
+  const onProgress = () => appendFileSync(file, 'x');
+  await refusal(t, convert(t, folder, { onProgress }), 'ERR_CHECKPOINT_UNREADABLE', 'E_IO');
 });
 
 test('the fingerprint of an encoder is that of its weights', async (t) => {
