@@ -10,6 +10,9 @@
 
 namespace albert_ner::training {
 
+/// Throws kInvalidArgument for a loss that isn't finite.
+void check_loss(double loss);
+
 /// While it lives, operations on the parameters are recorded.
 class GradientScope {
  public:

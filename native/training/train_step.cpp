@@ -5,11 +5,14 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 #include <set>
 
 #include "common/check.h"
 #include "ops/crf/crf.h"
+#include "ops/tagger/tagger.h"
 #include "training/gradients.h"
 
 namespace albert_ner::training {
@@ -61,6 +64,22 @@ StepResult descend(const GradientScope& scope, Optimizer& optimizer, const at::T
   return {loss.item<double>(), norm};
 }
 
+/// Loss and gradients of the head in one operator, without a graph.
+StepResult fused_step(const model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
+                      const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& entry : head.parameters()) tensors.push_back(entry.second);
+  const model::ConstrainedTransitions crf = head.constrained();
+  std::copy_n(std::array{crf.transitions, crf.start, crf.end}.begin(), 3, tensors.end() - 3);
+  const ops::TaggerLoss result =
+      ops::tagger_loss(batch.rows, batch.offsets, at::tensor(annotation.tags, at::kInt), tensors,
+                       head.config().dropout, static_cast<int64_t>(seed), false);
+  check_loss(result.loss);
+  const double norm =
+      optimizer.step(result.gradients, [&](const std::string& name) { return rates.of(name); });
+  return {result.loss, norm};
+}
+
 bool starts_with(const std::string& text, const char* prefix) {
   return text.rfind(prefix, 0) == 0;
 }
@@ -92,6 +111,9 @@ NamedParameters tagger_parameters(const encoder::Albert& encoder, const model::H
 StepResult train_step(const model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
                       const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
   check_argument(batch.rows.size(0) > 0, "sequences", "at least one unit", batch.rows.size(0));
+  if (annotation.open.empty() && head.config().mixed_layers == 1) {
+    return fused_step(head, optimizer, batch, annotation, rates, seed);
+  }
   const GradientScope scope(optimizer.parameters());
   at::Generator generator = at::detail::createCPUGenerator(seed);
   const at::Tensor emissions = head.emissions(batch, &generator);  // [N, K]
