@@ -68,7 +68,7 @@ const PREFIXES = [
 
 /** Names of other parts of a model, which are skipped without a word. */
 const SKIPPED =
-  /(^|\.)(pooler|pooler_activation|predictions|sop_classifier|cls|classifier|qa_outputs|position_ids|token_type_ids|bilstm|crf|mix)(\.|$)/;
+  /(^|\.)(pooler|pooler_activation|predictions|sop_classifier|cls|classifier|qa_outputs|position_ids|token_type_ids|bilstm|crf|mix|ngrams)(\.|$)/;
 
 export interface SelectedTensors {
   /** Under canonical names, in canonical order. */

@@ -111,7 +111,8 @@ NamedParameters tagger_parameters(const encoder::Albert& encoder, const model::H
 StepResult train_step(const model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
                       const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
   check_argument(batch.rows.size(0) > 0, "sequences", "at least one unit", batch.rows.size(0));
-  if (annotation.open.empty() && head.config().mixed_layers == 1) {
+  const model::HeadConfig& config = head.config();
+  if (annotation.open.empty() && config.mixed_layers == 1 && config.ngram_width == 0) {
     return fused_step(head, optimizer, batch, annotation, rates, seed);
   }
   const GradientScope scope(optimizer.parameters());

@@ -85,6 +85,16 @@ test.serial('every example of the README and of docs/errors.md runs as it stands
   }
 });
 
+/** What the headings of a document are linked by. */
+function headingAnchors(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} -]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
 test('both READMEs have the same commands, examples and links', async (t) => {
   const english = await document('README.md');
   const chinese = await document('README.zh-CN.md');
@@ -96,7 +106,12 @@ test('both READMEs have the same commands, examples and links', async (t) => {
   const links = (text: string) =>
     [...text.matchAll(/\]\(([^)]+)\)/g)].map(([, link]) => link).filter((link) => !link.startsWith('README'));
   t.deepEqual(links(chinese), links(english));
-  for (const link of links(english)) t.not(await document(link), '', link);
+  for (const link of links(english)) {
+    const [file, heading] = link.split('#');
+    const text = await document(file);
+    t.not(text, '', link);
+    if (heading) t.true(headingAnchors(text).includes(heading), link);
+  }
 });
 
 test('models/README.md lists every setting with its default', async (t) => {
