@@ -1,4 +1,4 @@
-"""A CRFsuite baseline: the usual character features, L-BFGS with L2, strict entity scores.
+"""A CRFsuite baseline: the usual character features, L-BFGS with L2 until CRFsuite finds no more gain, strict entity scores.
 
 Arguments: folder with train.jsonl and one dev-NAME.jsonl per corpus ({"text", "spans": [[start, end, label]]}, offsets
 in characters), then the labels to learn. Prints one JSON object: corpus to label to [correct, predicted, gold].
@@ -10,8 +10,6 @@ import sys
 import tempfile
 
 import pycrfsuite
-
-ITERATIONS = 100
 
 
 def kind(character):
@@ -58,7 +56,7 @@ def spans_of(tags):
 
 folder, labels = pathlib.Path(sys.argv[1]), set(sys.argv[2:])
 trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
-trainer.set_params({"c1": 0, "c2": 1.0, "max_iterations": ITERATIONS, "feature.possible_transitions": True})
+trainer.set_params({"c1": 0, "c2": 1.0, "feature.possible_transitions": True})
 for text, tags, _ in read(folder / "train.jsonl", labels):
     if text:
         trainer.append(features(text), tags)
