@@ -21,7 +21,7 @@ export interface NativeBuildInfo {
   compiler: string;
   /** Source commit, or "unknown" outside a git checkout. */
   commit: string;
-  /** Widest instruction set in use: "avx512", "avx2", "neon" or "baseline". */
+  /** That of our kernels: "avx512", "avx2" or "baseline". */
   instructionSet: string;
   napiVersion: number;
 }

@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/torch_version.h"
+#include "ops/support/isa.h"
 
 namespace albert_ner::runtime {
 namespace {
@@ -17,18 +18,6 @@ std::string loaded_torch_version() {
   const uint64_t number = aoti_torch_abi_version();
   auto byte = [&](int shift) { return std::to_string((number >> shift) & 0xff); };
   return byte(56) + "." + byte(48) + "." + byte(40);
-}
-
-/// What libtorch's kernels use, in our words.
-std::string instruction_set() {
-  const std::string capability = at::get_cpu_capability();
-  if (capability == "AVX2") return "avx2";
-  if (capability == "AVX512") return "avx512";
-#if defined(__aarch64__)
-  return "neon";
-#else
-  return "baseline";
-#endif
 }
 
 /// "CUDA 13.0" in libtorch's description of itself.
@@ -54,7 +43,7 @@ BuildInfo build_info() {
   info.compiler = "g++ " __VERSION__;
 #endif
   info.commit = ALBERT_NER_COMMIT;
-  info.instruction_set = instruction_set();
+  info.instruction_set = ops::isa_name(ops::active_isa());
   return info;
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { runNode } from '../../support/child.js';
 import { repoRoot } from '../../support/paths.js';
@@ -39,6 +40,15 @@ test('every instruction set gives the same results, to 1e-5', async (t) => {
     );
     t.true(worst < 1e-5, `${isa}: ${worst}`);
   }
+});
+
+test('buildInfo names the instruction set in use', async (t) => {
+  const load = pathToFileURL(join(repoRoot, 'dist', 'lib', 'native', 'load.js')).href;
+  const code = `const { loadNative } = await import('${load}'); console.log(loadNative().buildInfo().instructionSet);`;
+  const { stdout, stderr } = await runNode('--input-type=module', ['-e', code], {
+    env: { ...process.env, ALBERT_NER_ISA: 'baseline' },
+  });
+  t.is(stdout.trim(), 'baseline', stderr);
 });
 
 test('an instruction set that does not exist is refused by name', async (t) => {
