@@ -6,6 +6,7 @@
 #include "binding/errors.h"
 #include "binding/op_bridge.h"
 #include "binding/session.h"
+#include "ops/support/isa.h"
 #include "runtime/build_info.h"
 #include "runtime/device.h"
 
@@ -22,7 +23,7 @@ Napi::Value build_info(const Napi::CallbackInfo& info) {
   result.Set("cuda", build.cuda ? Napi::Value(Napi::String::New(env, *build.cuda)) : env.Null());
   result.Set("compiler", build.compiler);
   result.Set("commit", build.commit);
-  result.Set("instructionSet", build.instruction_set);
+  result.Set("instructionSet", ops::isa_name(ops::active_isa()));
   result.Set("napiVersion", NAPI_VERSION);
   return result;
 }

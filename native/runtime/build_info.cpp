@@ -8,7 +8,6 @@
 
 #include "common/error.h"
 #include "common/torch_version.h"
-#include "ops/support/isa.h"
 
 namespace albert_ner::runtime {
 namespace {
@@ -43,7 +42,6 @@ BuildInfo build_info() {
   info.compiler = "g++ " __VERSION__;
 #endif
   info.commit = ALBERT_NER_COMMIT;
-  info.instruction_set = ops::isa_name(ops::active_isa());
   return info;
 }
 

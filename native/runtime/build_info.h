@@ -13,7 +13,6 @@ struct BuildInfo {
   std::optional<std::string> cuda;
   std::string compiler;
   std::string commit;
-  std::string instruction_set;
 };
 
 BuildInfo build_info();
