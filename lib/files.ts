@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Readable } from 'node:stream';
+import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { AlbertNerError } from './errors.js';
 
@@ -55,12 +55,15 @@ export async function readTextFile(file: string): Promise<string> {
 }
 
 /**
- * The bytes of a file, decompressed if its name ends in .gz or .xz. `onBytes` is called with the number of bytes read of the file itself so far.
+ * The bytes of a file, decompressed if its name ends in .gz or .xz. `onBytes` is called with the number of bytes read of
+ * the file itself so far. Whoever stops reading early frees the file.
  */
 export async function openDecompressed(
   file: string,
   onBytes: (bytes: number) => void = () => {},
 ): Promise<AsyncIterable<Uint8Array>> {
+  // Loaded before the file is opened: an error of the stream with nobody listening yet would end the process.
+  const xz = file.endsWith('.xz') ? (await import('xz-decompress')).default : null;
   const source = createReadStream(file, { highWaterMark: 1 << 18 });
   let bytes = 0;
   source.on('data', (chunk) => {
@@ -68,14 +71,8 @@ export async function openDecompressed(
     onBytes(bytes);
   });
   source.pause();
-  if (file.endsWith('.gz')) {
-    const unpacked = createGunzip();
-    source.on('error', (error) => unpacked.destroy(error));
-    return source.pipe(unpacked);
-  }
-  if (file.endsWith('.xz')) {
-    const { default: xz } = await import('xz-decompress');
-    return Readable.fromWeb(new xz.XzReadableStream(Readable.toWeb(source) as never) as never);
-  }
-  return source;
+  // Errors of either side and an early end reach the other; the reader sees them on the stream it reads.
+  if (file.endsWith('.gz')) return pipeline(source, createGunzip(), () => {});
+  if (xz === null) return source;
+  return Readable.fromWeb(new xz.XzReadableStream(Readable.toWeb(source) as never) as never);
 }

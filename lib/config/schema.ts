@@ -48,9 +48,12 @@ const corpus = z.strictObject({
   epochs: positive.nullable().default(null),
 });
 
+/** Of an n-gram's row; the addon takes no more. */
+export const MAX_NGRAM_WIDTH = 4096;
+
 const ngrams = z.strictObject({
   size: count.default(0),
-  width: positive.default(32),
+  width: positive.max(MAX_NGRAM_WIDTH).default(32),
   min_count: positive.default(3),
 });
 

@@ -14,11 +14,13 @@ import {
   readInt32Tensor,
   readSafetensorsHeader,
   type StoredDtype,
+  type TensorInfo,
   type WritableTensor,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
 import { parseJson } from '../../albert/encoder-config.js';
 import { selectEncoderTensors } from '../../albert/name-map.js';
+import { MAX_NGRAM_WIDTH } from '../config/schema.js';
 import { AlbertNerError } from '../errors.js';
 import { sha256File, writeFileAtomic } from '../files.js';
 import { TagSet } from '../labels/scheme.js';
@@ -70,7 +72,7 @@ const descriptionSchema = z.strictObject({
     /** The encoder's layer the features come from; "mix": a learned mix of all. */
     layer: z.union([z.literal(-2), z.literal(-1), z.literal('mix')]).default(-2),
     /** Of an n-gram's row; 0: none. */
-    ngramWidth: z.int().min(0).default(0),
+    ngramWidth: z.int().min(0).max(MAX_NGRAM_WIDTH).default(0),
   }),
   /** In the order of the tags' indexes. */
   labels: z.array(z.string().regex(/^\S+$/)).min(1),
@@ -137,8 +139,21 @@ export async function readModelDirectory(directory: string): Promise<ModelDirect
     vocab,
     encoderWeights: { path, tensors: selected.map(asNativeEntry) },
     headWeights: { path, tensors: head.map(asNativeEntry) },
-    ngramKeys: keys ? await readInt32Tensor(path, keys) : new Int32Array(0),
+    ngramKeys: keys ? await readNgramKeys(path, keys) : new Int32Array(0),
   };
+}
+
+/** Strictly ascending, as look-ups take for granted. */
+async function readNgramKeys(path: string, tensor: TensorInfo): Promise<Int32Array> {
+  const fail = (what: string) =>
+    new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `${path}: ${NGRAM_KEYS} ${what}`, {
+      details: { file: path, tensor: NGRAM_KEYS, reason: 'E_NGRAMS' },
+    });
+  if (tensor.shape.length !== 1) throw fail(`has the shape [${tensor.shape.join(', ')}], not [R]`);
+  const keys = await readInt32Tensor(path, tensor);
+  const place = keys.findIndex((key, k) => k > 0 && keys[k - 1] >= key);
+  if (place >= 0) throw fail(`isn't ascending at place ${place}`);
+  return keys;
 }
 
 async function readDescription(directory: string): Promise<string> {
@@ -222,4 +237,16 @@ export async function writeModelDirectory(
   }
   await rm(staging, { recursive: true, force: true });
   return whole;
+}
+
+/** Puts other scores into a model directory, and a card that shows them. The weights stay as they are. */
+export async function replaceScores(
+  directory: string,
+  scores: ModelDescription['scores'],
+  card: (description: ModelDescription) => string,
+): Promise<void> {
+  const file = join(directory, DESCRIPTION_FILE);
+  const description = { ...parseDescription(await readDescription(directory), file), scores };
+  await writeFileAtomic(join(directory, CARD_FILE), card(description));
+  await writeFileAtomic(file, `${JSON.stringify(description, null, 2)}\n`);
 }

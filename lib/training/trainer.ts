@@ -14,6 +14,8 @@ import type { EntityReport } from '../evaluation/entity-f1.js';
 import { evaluateSentences } from '../evaluation/evaluate.js';
 import { throwIfAborted } from '../model/cancellation.js';
 import { loadModel, openSession } from '../model/load-model.js';
+import { modelCard } from '../model/model-card.js';
+import { replaceScores } from '../model/model-directory.js';
 import { nativeEncoderConfig, nativeHeadConfig, resolvePrecision } from '../model/native-config.js';
 import { Tagger } from '../model/tagger.js';
 import type { NativeSession } from '../native/binding.js';
@@ -311,7 +313,10 @@ class TrainingRun {
     await saveTrainingState(this.files.last, this.state, await this.learner.changingTensors());
   }
 
-  /** Scores the saved model afresh, after close: what is reported is what was saved. */
+  /**
+   * Scores the saved model afresh, after close: what is reported, and what the model directory says of itself, is what
+   * the stored weights do, in float32, whatever precision they were learnt in.
+   */
   async result(): Promise<TrainResult> {
     const { output: directory, signal, config } = this.options;
     const { epoch, globalStep, best } = this.state;
@@ -328,6 +333,7 @@ class TrainingRun {
       } finally {
         await session.dispose();
       }
+      await replaceScores(directory, reports, modelCard);
     }
     return { directory, reports, epochs: epoch, steps: globalStep, best };
   }

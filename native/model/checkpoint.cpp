@@ -90,6 +90,12 @@ void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile
   }
 }
 
+void check_finite(const at::Tensor& values, const TensorEntry& entry, const std::string& file) {
+  if (at::isfinite(values).all().item<bool>()) return;
+  throw_unreadable(file, "E_NONFINITE", "tensor " + entry.name + " holds NaN or infinity",
+                   {{"tensor", entry.name}, {"byteOffset", std::to_string(entry.begin)}});
+}
+
 /// The stored values as float32, int8 ones without their scales.
 at::Tensor read_stored(const TensorEntry& entry, const MappedFile& mapped, const std::string& file) {
   const at::ScalarType type = scalar_type(entry, file);
@@ -98,10 +104,7 @@ at::Tensor read_stored(const TensorEntry& entry, const MappedFile& mapped, const
   if (entry.end > entry.begin)
     std::memcpy(stored.mutable_data_ptr(), mapped.at(entry.begin), entry.end - entry.begin);
   at::Tensor values = stored.to(at::kFloat);
-  if (!at::isfinite(values).all().item<bool>()) {
-    throw_unreadable(file, "E_NONFINITE", "tensor " + entry.name + " holds NaN or infinity",
-                     {{"tensor", entry.name}, {"byteOffset", std::to_string(entry.begin)}});
-  }
+  check_finite(values, entry, file);
   return values;
 }
 
@@ -183,6 +186,7 @@ std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& f
       std::vector<int64_t> per_row(wanted[k].second.size(), 1);  // [rows, 1, ...]
       per_row.front() = wanted[k].second.front();
       values.mul_(read_stored(*sources[k].scales, mapped, file.path).view(per_row));
+      check_finite(values, *sources[k].values, file.path);  // finite factors can overflow
     }
     tensors.emplace_back(wanted[k].first, values);
   }

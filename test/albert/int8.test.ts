@@ -86,3 +86,26 @@ test('an encoder stored as int8 loads with weights near to what they were, and n
   t.is((error as AlbertNerError).code, 'ERR_CHECKPOINT_MISMATCH');
   t.regex(error.message, /missing .*query\.weight\.scale/);
 });
+
+test('int8 values whose scales carry them beyond float32 are refused', async (t) => {
+  const session = new addon.Session({ device: 'cpu', threads: 1 });
+  t.teardown(() => session.dispose());
+  const original = await readEncoderFolder(fixture('albert', 'google-gelu'));
+  await session.loadEncoder(nativeEncoderConfig(original.config, original.vocab), original.weights);
+  const folder = join(await temporaryFolder(t), 'encoder');
+  const tensors = await session.exportTensors('encoder');
+  await writeEncoderFolder(folder, { ...original, tensors, dtype: 'I8' });
+  const file = join(folder, 'model.safetensors');
+  const { tensors: stored } = await readSafetensorsHeader(file);
+  const scale = stored.find(({ name }) => name === 'embeddings.word_embeddings.weight.scale');
+  const bytes = await readFile(file);
+  // Of the second row: the first is [PAD], all zeros.
+  bytes.writeFloatLE(3e38, (scale?.begin ?? 0) + 4);
+  await writeFile(file, bytes);
+  const { config, vocab, weights } = await readEncoderFolder(folder);
+  const error = await t.throwsAsync(session.loadEncoder(nativeEncoderConfig(config, vocab), weights), {
+    instanceOf: AlbertNerError,
+  });
+  t.is((error as AlbertNerError).code, 'ERR_CHECKPOINT_UNREADABLE');
+  t.is((error as AlbertNerError).details?.reason, 'E_NONFINITE');
+});

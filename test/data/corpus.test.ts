@@ -1,12 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import test, { type ExecutionContext } from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
 import type { AlbertNerError } from '../../lib/errors.js';
-import { temporaryFolder } from '../support/paths.js';
+import { openDecompressed } from '../../lib/files.js';
+import { runNode } from '../support/child.js';
+import { repoRoot, temporaryFolder } from '../support/paths.js';
 
 async function fileWith(
   t: ExecutionContext,
@@ -78,6 +82,34 @@ test('compressed corpora read as their content, damaged ones are refused', async
   const error = await refusal(readCorpus(damaged));
   t.is(error.code, 'ERR_INVALID_DATA');
   t.is(error.details?.file, damaged);
+});
+
+test('a compressed corpus that is missing is refused, also as the first one of a process', async (t) => {
+  const module = pathToFileURL(join(repoRoot, 'dist', 'lib', 'data', 'corpus.js')).href;
+  for (const name of ['missing.txt.xz', 'missing.txt.gz']) {
+    const code = `const { readCorpus } = await import('${module}');
+      await readCorpus('${name}', { format: 'conll' }).catch((error) => console.log(error.code));`;
+    const {
+      code: status,
+      stdout,
+      stderr,
+    } = await runNode('--input-type=module', ['-e', code], {
+      cwd: await temporaryFolder(t),
+    });
+    t.is(status, 0, stderr);
+    t.is(stdout.trim(), 'ERR_INVALID_DATA');
+  }
+});
+
+test('a compressed file that is left early is closed', async (t) => {
+  const file = await fileWith(t, gzipSync(randomBytes(1 << 22)), 'large.txt.gz');
+  const open = async () => (await readdir('/proc/self/fd').catch(() => [])).length;
+  const before = await open();
+  for (let k = 0; k < 20; k += 1) {
+    for await (const _ of await openDecompressed(file)) break;
+  }
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  t.true((await open()) < before + 5);
 });
 
 test('BMES and IOB1 corpora are detected and read', async (t) => {

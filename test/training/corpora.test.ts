@@ -1,4 +1,4 @@
-import { stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
@@ -7,6 +7,7 @@ import type { Config } from '../../lib/config/schema.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
 import { AlbertNerError } from '../../lib/errors.js';
+import { formatReport } from '../../lib/evaluation/report.js';
 import { AlbertNer } from '../../lib/model/ner.js';
 import type { TrainingEvent } from '../../lib/training/events.js';
 import { train, trainingFiles } from '../../lib/training/trainer.js';
@@ -203,6 +204,9 @@ test('n-grams and int8 storage survive saving: the model scores what its reports
   t.true((await bytes(compact.directory)) < 0.5 * (await bytes(whole.directory)));
   const ner = await AlbertNer.load(compact.directory, { device: 'cpu' });
   t.is(ner.description.head.ngramWidth, 4);
+  t.deepEqual(ner.description.scores, JSON.parse(JSON.stringify(compact.reports)));
+  const card = await readFile(join(compact.directory, 'README.md'), 'utf8');
+  for (const report of Object.values(compact.reports)) t.true(card.includes(formatReport(report)));
   await ner.predict('王小明在北京工作。');
   await ner.dispose();
 });
