@@ -42,6 +42,13 @@ for (const option of [values.encoder ? 'encoder' : 'text', 'data', 'work']) {
   process.exit(2);
 }
 const work = resolve(values.work);
+if (values.encoder && resolve(values.encoder) === resolve(values.out)) {
+  // The model would replace the encoder it came from, and a second run would start from another one.
+  console.error(
+    'error: Expected another folder for --out than --encoder but received the same; copy the encoder first',
+  );
+  process.exit(2);
+}
 const vocab = join(work, 'vocab.txt');
 const encoder = values.encoder ?? join(work, 'encoder');
 const model = join(work, 'model');

@@ -184,7 +184,7 @@ export interface Config {
     /** Occurrences below which none is taken. */
     minCount: number;
   };
-  /** How weights are stored; computing is in float32 always. */
+  /** How weights are stored; prediction computes in float32 always. */
   storage: 'float32' | 'float16' | 'int8';
   seed: number;
   device: string;
