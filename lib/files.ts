@@ -3,7 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { AlbertNerError } from './errors.js';
@@ -35,6 +35,32 @@ export async function replaceFile<T>(path: string, write: (file: FileHandle) => 
 /** Writes a whole file beside its place and renames it there. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await replaceFile(path, (file) => file.writeFile(data));
+}
+
+/** Files being written stand in a folder of this name inside their own, so that renaming them is instant. */
+const STAGING_FOLDER = '.writing';
+
+/**
+ * Files of a folder that belong together. `write` puts them into another folder; when all are there, `marks` are removed
+ * from `directory` and then the files renamed into it in the order of `names`. A reader that asks for a mark, which is
+ * renamed last, finds the old files, the new ones, or no mark, never a mixture; when `write` fails nothing has changed.
+ * One writer at a time.
+ */
+export async function replaceFiles<T>(
+  directory: string,
+  { names, marks }: { names: readonly string[]; marks: readonly string[] },
+  write: (staging: string) => Promise<T>,
+): Promise<T> {
+  const staging = join(directory, STAGING_FOLDER);
+  await rm(staging, { recursive: true, force: true });
+  try {
+    const result = await write(staging);
+    for (const mark of marks) await rm(join(directory, mark), { force: true });
+    for (const name of names) await rename(join(staging, name), join(directory, name));
+    return result;
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
 }
 
 /** Hex digest. */

@@ -86,7 +86,8 @@ const HASH_CHUNK_BYTES = 4 << 20;
 /**
  * Rejects with ERR_MODEL_NOT_FOUND (no checkpoint, config or vocabulary), ERR_CHECKPOINT_UNREADABLE (damaged or hostile
  * bytes), ERR_CHECKPOINT_MISMATCH (no ALBERT this can run, or a config that doesn't fit), ERR_INVALID_ARGUMENT (writing
- * over the input), ERR_ABORTED. When it rejects, what the output held before is as it was.
+ * over the input), ERR_ABORTED. When it rejects before the files are renamed into place, what the
+ * output held before is as it was; a process killed while they are leaves no folder that passes for a whole one.
  */
 export async function convertCheckpoint(options: ConvertOptions): Promise<ConversionReport> {
   const found = await findCheckpoint(options.input);
@@ -96,11 +97,15 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   const checkpoint = await openCheckpoint(found, { key: options.key });
   try {
     const report = await convertOpened(checkpoint, found, options);
-    await writeFileAtomic(join(options.output, REPORT_FILE), `${JSON.stringify(report, null, 2)}\n`);
+    await writeReport(options.output, report);
     return report;
   } finally {
     await closeCheckpoint(checkpoint);
   }
+}
+
+export async function writeReport(folder: string, report: ConversionReport): Promise<void> {
+  await writeFileAtomic(join(folder, REPORT_FILE), `${JSON.stringify(report, null, 2)}\n`);
 }
 
 async function convertOpened(

@@ -18,11 +18,15 @@ import {
 } from '../../albert/encoder-config.js';
 import { selectEncoderTensors } from '../../albert/name-map.js';
 import { AlbertNerError } from '../errors.js';
-import { writeFileAtomic } from '../files.js';
+import { replaceFiles, writeFileAtomic } from '../files.js';
 import type { NativeTensor, NativeTensorEntry, NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
 
 export const CONFIG_FILE = 'config.json';
+/** Of a model directory, which is an encoder folder, too. */
+export const DESCRIPTION_FILE = 'model.json';
+/** What says that a folder is whole: removed first and written last. */
+export const FOLDER_MARKS = [DESCRIPTION_FILE, CONFIG_FILE];
 export const VOCAB_FILE = 'vocab.txt';
 export const WEIGHTS_FILE = 'model.safetensors';
 
@@ -106,7 +110,10 @@ export interface EncoderContent {
   metadata?: Readonly<Record<string, string>>;
 }
 
-/** config.json is written last: a folder without it is unfinished. */
+/**
+ * config.json is written last: a folder without it is unfinished. Where a model stood it is one no longer: its weights are
+ * replaced.
+ */
 export async function writeEncoderFolder(
   directory: string,
   { config, vocab, tensors, pretrainingHeads, dtype, metadata }: EncoderContent,
@@ -115,10 +122,13 @@ export async function writeEncoderFolder(
   const whole = pretrainingHeads
     ? [...tensors.map(prefixed), ...pretrainingHeads.map((head) => (isPooler(head) ? prefixed(head) : head))]
     : tensors;
-  const written = await writeSafetensors(join(directory, WEIGHTS_FILE), whole, { dtype, metadata });
-  await writeFileAtomic(join(directory, VOCAB_FILE), vocab.serialize());
-  await writeFileAtomic(join(directory, CONFIG_FILE), formatEncoderConfig(config));
-  return written;
+  const names = [WEIGHTS_FILE, VOCAB_FILE, CONFIG_FILE];
+  return replaceFiles(directory, { names, marks: FOLDER_MARKS }, async (staging) => {
+    const written = await writeSafetensors(join(staging, WEIGHTS_FILE), whole, { dtype, metadata });
+    await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
+    await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(config));
+    return written;
+  });
 }
 
 export function formatEncoderConfig(config: EncoderConfig): string {

@@ -7,7 +7,7 @@
  * killed at any moment leaves a whole model or none, never a mixture.
  */
 
-import { readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -22,19 +22,20 @@ import { parseJson } from '../../albert/encoder-config.js';
 import { selectEncoderTensors } from '../../albert/name-map.js';
 import { MAX_NGRAM_WIDTH } from '../config/schema.js';
 import { AlbertNerError } from '../errors.js';
-import { sha256File, writeFileAtomic } from '../files.js';
+import { replaceFiles, sha256File, writeFileAtomic } from '../files.js';
 import { TagSet } from '../labels/scheme.js';
 import type { NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
 import {
   asNativeEntry,
   CONFIG_FILE,
+  DESCRIPTION_FILE,
+  FOLDER_MARKS,
   formatEncoderConfig,
   VOCAB_FILE,
   WEIGHTS_FILE,
 } from './encoder-folder.js';
 
-const DESCRIPTION_FILE = 'model.json';
 const CARD_FILE = 'README.md';
 const FORMAT_VERSION = 1;
 /** Names of the encoder's tensors in a model directory start with this, as in transformers' task models. */
@@ -215,28 +216,21 @@ export interface ModelContent {
   card: string;
 }
 
-/** Files being written stand in a folder of this name inside the directory, so that renaming them is instant. */
-const STAGING_FOLDER = '.writing';
-
 /** Returns the description as written. One writer at a time. */
-export async function writeModelDirectory(
+export function writeModelDirectory(
   directory: string,
   { description, vocab, tensors, dtype, card }: ModelContent,
 ): Promise<ModelDescription> {
-  const staging = join(directory, STAGING_FOLDER);
-  await rm(staging, { recursive: true, force: true });
-  const { sha256, bytes } = await writeSafetensors(join(staging, WEIGHTS_FILE), tensors, { dtype });
-  await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
-  await writeFileAtomic(join(staging, CARD_FILE), card);
-  await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(description.encoder));
-  const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
-  await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
-  for (const mark of [DESCRIPTION_FILE, CONFIG_FILE]) await rm(join(directory, mark), { force: true });
-  for (const name of [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, CONFIG_FILE, DESCRIPTION_FILE]) {
-    await rename(join(staging, name), join(directory, name));
-  }
-  await rm(staging, { recursive: true, force: true });
-  return whole;
+  const names = [WEIGHTS_FILE, VOCAB_FILE, CARD_FILE, CONFIG_FILE, DESCRIPTION_FILE];
+  return replaceFiles(directory, { names, marks: FOLDER_MARKS }, async (staging) => {
+    const { sha256, bytes } = await writeSafetensors(join(staging, WEIGHTS_FILE), tensors, { dtype });
+    await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
+    await writeFileAtomic(join(staging, CARD_FILE), card);
+    await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(description.encoder));
+    const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
+    await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
+    return whole;
+  });
 }
 
 /** Puts other scores into a model directory, and a card that shows them. The weights stay as they are. */

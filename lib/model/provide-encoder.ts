@@ -20,6 +20,7 @@ import {
   findVocab,
   hashFiles,
   isEncoderFolder,
+  writeReport,
 } from './convert-checkpoint.js';
 import { CONFIG_FILE } from './encoder-folder.js';
 
@@ -52,12 +53,14 @@ export async function provideEncoder(
   const temporary = `${folder}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
   try {
     await mkdir(temporary, { recursive: true });
-    const report = await convertCheckpoint({ input: path, output: temporary, ...options });
+    const converted = await convertCheckpoint({ input: path, output: temporary, ...options });
+    const report = { ...converted, output: folder };
+    await writeReport(temporary, report);
     await rename(temporary, folder).catch((error) => {
       // Another process was faster; its folder is as good.
       if (!isDone()) throw error;
     });
-    return { folder, report: { ...report, output: folder } };
+    return { folder, report };
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }

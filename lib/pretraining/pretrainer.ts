@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
-import { type Config, STORED_DTYPES } from '../config/schema.js';
+import { type Config, type Precision, STORED_DTYPES } from '../config/schema.js';
 import { throwIfAborted, withCancelToken } from '../model/cancellation.js';
 import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
@@ -135,6 +135,8 @@ class PretrainingRun {
   private readonly store: TokenStore;
   private readonly stream: BatchStream;
   private state: PretrainingState;
+  /** Resolved for the session's device. */
+  private readonly precision: Precision;
   private heldOut: NativePretrainingBatch[] = [];
   /** Since the last report. */
   private recent = { scores: NO_SCORES, units: 0, seconds: 0 };
@@ -153,6 +155,7 @@ class PretrainingRun {
       maskShare: config.pretrain.maskShare,
       seed: mixSeed(config.seed, SEED_STREAM.stream),
     });
+    this.precision = resolvePrecision(config.pretrain.precision, session.device);
     this.state = newPretrainingState(this.identity(store));
   }
 
@@ -165,7 +168,7 @@ class PretrainingRun {
       vocab: createHash('sha256').update(vocab.serialize()).digest('hex'),
       text: store.index.key,
       seed: config.seed,
-      pretrain: settings,
+      pretrain: { ...settings, precision: this.precision },
     };
   }
 
@@ -176,8 +179,7 @@ class PretrainingRun {
   /** Weights and optimizer: from the seed, from another encoder, or from the last checkpoint. */
   async start(): Promise<void> {
     const { config, vocab, from, resume } = this.options;
-    const precision = resolvePrecision(config.pretrain.precision, this.session.device);
-    const native = nativeEncoderConfig(this.encoderConfig, vocab, -2, precision);
+    const native = nativeEncoderConfig(this.encoderConfig, vocab, -2, this.precision);
     const { optimizer: kind, beta2, weightDecay, clipNorm } = config.pretrain;
     const optimizer = { kind, beta1: 0.9, beta2, epsilon: 1e-6, weightDecay, clipNorm };
     if (resume) {

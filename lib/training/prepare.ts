@@ -62,6 +62,7 @@ export interface PreparedRun {
 export async function prepareRun({ config, encoder: folder }: RunInputs): Promise<PreparedRun> {
   const encoder = await readEncoderFolder(folder);
   checkAgainstEncoder(config, encoder, folder);
+  checkEpochs(config.train);
   const { corpora: wanted } = config.train;
   const read = await Promise.all(wanted.map((corpus) => readParts(corpus, config.tags ?? undefined)));
   const tagSet = new TagSet(
@@ -73,7 +74,10 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
     const { unannotated } = wanted[index];
     const others = read.filter((_, other) => other !== index);
     const taken = new Set(others.flatMap(({ dev }) => dev.map(({ text }) => text)));
-    for (const { train: earlier } of read.slice(0, index)) for (const { text } of earlier) taken.add(text);
+    read.slice(0, index).forEach((earlier, number) => {
+      if (!standsFor(wanted[number], wanted[index])) return;
+      for (const { text } of earlier.train) taken.add(text);
+    });
     checkUnannotated(unannotated, tagSet, names[index]);
     return {
       name: names[index],
@@ -111,6 +115,23 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
     examples,
     identity,
   };
+}
+
+/** Whether a sentence of `earlier` teaches in every epoch, and of every label, what the same one of `later` would. */
+function standsFor(earlier: CorpusConfig, later: CorpusConfig): boolean {
+  const lasts = (earlier.epochs ?? Number.POSITIVE_INFINITY) >= (later.epochs ?? Number.POSITIVE_INFINITY);
+  return lasts && earlier.unannotated.every((label) => later.unannotated.includes(label));
+}
+
+/** An epoch nobody takes part in has no loss and no steps. */
+function checkEpochs({ corpora, epochs }: Config['train']): void {
+  const longest = Math.max(...corpora.map((corpus) => corpus.epochs ?? Number.POSITIVE_INFINITY));
+  if (corpora.length === 0 || longest >= epochs) return;
+  throw new AlbertNerError(
+    'ERR_INVALID_CONFIG',
+    `Expected a corpus that takes part in all ${epochs} epochs but received none beyond epoch ${longest}`,
+    { details: { option: 'train.corpora' } },
+  );
 }
 
 interface CorpusParts {
@@ -191,7 +212,7 @@ function checkAgainstEncoder(
 
 /**
  * What two runs must share to take the same steps. Left out: the number of epochs and the patience, so that a run can
- * be prolonged; device and threads, which only move last bits; names of files, whose content is hashed instead.
+ * be prolonged; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
  */
 async function runIdentity(
   config: Config,
@@ -201,7 +222,7 @@ async function runIdentity(
 ): Promise<Record<string, unknown>> {
   const { hiddenSize, dropout, layer, ngrams, batchSize, maxLength, windowMargin, scheme, seed, train } =
     config;
-  const { corpora: wanted, epochs: _, patience: __, ...steps } = train;
+  const { corpora: wanted, epochs: _, patience: __, precision: ___, ...steps } = train;
   return {
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),

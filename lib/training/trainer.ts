@@ -8,6 +8,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Precision } from '../config/schema.js';
 import { countBatches, planBatches } from '../data/batches.js';
 import { AlbertNerError } from '../errors.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
@@ -103,6 +104,8 @@ class TrainingRun {
   /** [R]: empty without n-grams. */
   private ngramKeys: Int32Array = new Int32Array(0);
   private totalSteps = 0;
+  /** The encoder's, resolved for the session's device. */
+  private readonly precision: Precision;
 
   constructor(prepared: PreparedRun, session: NativeSession, options: TrainOptions) {
     const { encoder, tagSet, text, examples, identity, config } = prepared;
@@ -112,7 +115,9 @@ class TrainingRun {
     this.options = options;
     this.files = trainingFiles(options.output);
     this.lengths = Int32Array.from(examples, ({ ids }) => ids.length);
-    this.state = newTrainingState(identity);
+    const precision = resolvePrecision(config.train.precision, session.device);
+    this.precision = config.train.tunedLayers > 0 ? precision : 'float32';
+    this.state = newTrainingState({ ...identity, precision: this.precision });
     const tagger = new Tagger({ addon: loadNative(), session, vocab, labels: tagSet.labels, text });
     const onExtract = (done: number, total: number) => this.emit({ type: 'extract', done, total });
     const context = { prepared, session, tagger, signal: options.signal, onExtract };
@@ -128,7 +133,7 @@ class TrainingRun {
 
   /** Weights, optimizer and features: from the seed, or from the last checkpoint. */
   async start(): Promise<void> {
-    const { config, encoder, tagSet, corpora, overlap, warnings, examples, identity } = this.prepared;
+    const { config, encoder, tagSet, corpora, overlap, warnings, examples } = this.prepared;
     if (warnings.length > 0) this.emit({ type: 'warnings', warnings });
     this.emit({
       type: 'data',
@@ -138,11 +143,10 @@ class TrainingRun {
       labels: [...tagSet.labels],
     });
     const saved = this.options.resume ? await loadTrainingState(this.files.last) : null;
-    if (saved) checkSameRun(saved.state.identity, identity, this.files.last);
+    if (saved) checkSameRun(saved.state.identity, this.state.identity, this.files.last);
     const fineTuned = config.train.tunedLayers > 0;
-    const precision = resolvePrecision(config.train.precision, this.session.device);
     await this.session.loadEncoder(
-      nativeEncoderConfig(encoder.config, encoder.vocab, config.layer, fineTuned ? precision : 'float32'),
+      nativeEncoderConfig(encoder.config, encoder.vocab, config.layer, this.precision),
       saved && fineTuned ? saved.part('encoder') : encoder.weights,
     );
     await this.selectNgrams();

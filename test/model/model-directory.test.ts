@@ -4,10 +4,11 @@ import test, { type ExecutionContext } from 'ava';
 import { canonicalTensors } from '../../albert/name-map.js';
 import { AlbertNerError, type ErrorCode } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
-import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
+import { readEncoderFolder, writeEncoderFolder } from '../../lib/model/encoder-folder.js';
 import {
   ENCODER_PREFIX,
   type ModelContent,
+  NGRAM_KEYS,
   readModelDirectory,
   writeModelDirectory,
 } from '../../lib/model/model-directory.js';
@@ -66,6 +67,46 @@ test('a written model reads back whole', async (t) => {
     'model.safetensors',
     'vocab.txt',
   ]);
+});
+
+test('keys of n-grams that are out of order or no list are refused', async (t) => {
+  const whole = await content();
+  for (const [shape, keys, what] of [
+    [[3], [1, 3, 2], /ascending at place 2/],
+    [[2], [5, 5], /ascending at place 1/],
+    [[2, 1], [1, 2], /shape \[2, 1\]/],
+  ] as const) {
+    const directory = await temporaryFolder(t);
+    const tensor = { name: NGRAM_KEYS, shape: [...shape], data: Int32Array.from(keys) };
+    await writeModelDirectory(directory, { ...whole, tensors: [...whole.tensors, tensor] });
+    const error = await refusal(t, directory);
+    t.is(error.code, 'ERR_CHECKPOINT_MISMATCH');
+    t.regex(error.message, what);
+  }
+});
+
+test('an encoder written over a model leaves no model, and one that fails leaves the model', async (t) => {
+  const directory = await temporaryFolder(t);
+  await writeModelDirectory(directory, await content());
+  const { description, vocab } = await readModelDirectory(directory);
+  const tensors = [...canonicalTensors(description.encoder)].map(([name, shape]) => ({
+    name,
+    shape,
+    data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(0.75),
+  }));
+  const broken = Object.assign(Object.create(vocab), {
+    serialize: () => {
+      throw new Error('no vocabulary');
+    },
+  });
+  const encoder = { config: description.encoder, vocab, tensors };
+  await t.throwsAsync(writeEncoderFolder(directory, { ...encoder, vocab: broken }), {
+    message: 'no vocabulary',
+  });
+  t.deepEqual((await readModelDirectory(directory)).description, description);
+  await writeEncoderFolder(directory, encoder);
+  t.is((await refusal(t, directory)).code, 'ERR_MODEL_NOT_FOUND');
+  await readEncoderFolder(directory);
 });
 
 test('a model written over another replaces it', async (t) => {

@@ -1,4 +1,4 @@
-import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { cacheFolder } from '../../lib/cache-folder.js';
@@ -26,6 +26,8 @@ test.serial('a checkpoint is converted on first use, and again only when its con
   const first = await provideEncoder(join(folder, 'model.ckpt'));
   t.is(first.report?.format, 'tensorflow');
   t.true(first.folder.startsWith(cacheFolder()));
+  const stored = JSON.parse(await readFile(join(first.folder, 'conversion.json'), 'utf8'));
+  t.is(stored.output, first.folder);
   const { mtimeMs } = await stat(join(first.folder, 'model.safetensors'));
   const second = await provideEncoder(folder);
   t.deepEqual(second, { folder: first.folder, report: null });

@@ -150,6 +150,59 @@ test('a sentence that stands in an earlier corpus, too, trains once', async (t) 
   t.is(data?.sequences, 60 + (data?.corpora[2].train ?? 0));
 });
 
+test('a corpus that ends early or annotates less takes no sentence from one that teaches more', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder } = await writeCorpora(folder);
+  for (const [first, second, kept] of [
+    ['epochs: 1', '', 60],
+    ['unannotated: [T]', '', 60],
+    ['', 'epochs: 1', 0],
+    ['unannotated: [T]', 'unannotated: [T]', 0],
+  ] as const) {
+    const events: TrainingEvent[] = [];
+    const entry = (extra: string) => `{data: ${folder}/dev.txt${extra === '' ? '' : `, ${extra}`}}`;
+    await train({
+      config: await configOf(
+        `train.corpora=[${entry(first)}, ${entry(second)}]`,
+        'train.epochs=2',
+        'tags=[LOC, ORG, PER, T]',
+      ),
+      encoder,
+      output: join(folder, 'model'),
+      onEvent: (event) => events.push(event),
+    });
+    const data = events.find((event) => event.type === 'data');
+    t.is(data?.corpora[1].train, kept, `${first} | ${second}`);
+  }
+});
+
+test('epochs without any corpus are refused', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder } = await writeCorpora(folder);
+  const config = await configOf(`train.corpora=[{data: ${folder}/whole.txt, epochs: 1}]`, 'train.epochs=2');
+  const error = await t.throwsAsync(train({ config, encoder, output: join(folder, 'model') }), {
+    instanceOf: AlbertNerError,
+  });
+  t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+  t.regex(error.message, /none beyond epoch 1/);
+});
+
+test('a run resumed in another precision is refused', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder, corpora } = await writeCorpora(folder);
+  const output = join(folder, 'model');
+  const config = (precision: string) =>
+    configOf(corpora, 'train.finetune=full', 'train.epochs=2', `train.precision=${precision}`);
+  await train({ config: await config('auto'), encoder, output, stopAfterEpochs: 1 });
+  const error = await t.throwsAsync(
+    train({ config: await config('bfloat16'), encoder, output, resume: true }),
+  );
+  t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+  t.regex(error.message, /precision.*float32.*bfloat16/);
+  // On a CPU auto is float32.
+  await train({ config: await config('float32'), encoder, output, resume: true });
+});
+
 test('a corpus takes part in its epochs only, and the learning rate knows', async (t) => {
   const folder = await temporaryFolder(t);
   const { encoder } = await writeCorpora(folder);
