@@ -3,13 +3,14 @@
 // pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
 //
 //   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
-//   node scripts/make-default-model.js --encoder ENCODER --data DIR --work DIR [--out DIR]
+//   node scripts/make-default-model.js --encoder ENCODER [--layers N] --text DIR --data DIR --work DIR [--out DIR]
 //
-// --text     files or folders of plain text (.txt, .gz, .xz)
+// --text     file or folder of plain text (.txt, .gz, .xz), for pretraining and for the n-grams
 // --data     folder with the corpora that models/default.config.yml names
 // --work     folder for everything in between; needs a few hundred megabytes
 // --from     encoder folder to start pretraining from, such as an earlier milestone
 // --encoder  encoder folder to start the tagger from, such as the model of an earlier version: nothing is pretrained
+// --layers   take only so many of its layers, the lowest ones
 // --out      where the model goes; default models/default
 
 import { spawnSync } from 'node:child_process';
@@ -33,10 +34,11 @@ const { values } = parseArgs({
     work: { type: 'string' },
     from: { type: 'string' },
     encoder: { type: 'string' },
+    layers: { type: 'string' },
     out: { type: 'string', default: join(root, 'models', 'default') },
   },
 });
-for (const option of [values.encoder ? 'encoder' : 'text', 'data', 'work']) {
+for (const option of ['text', 'data', 'work']) {
   if (values[option] !== undefined) continue;
   console.error(`error: Expected a path for --${option} but received none`);
   process.exit(2);
@@ -50,13 +52,14 @@ if (values.encoder && resolve(values.encoder) === resolve(values.out)) {
   process.exit(2);
 }
 const vocab = join(work, 'vocab.txt');
-const encoder = values.encoder ?? join(work, 'encoder');
+const encoder = values.encoder && !values.layers ? values.encoder : join(work, 'encoder');
 const model = join(work, 'model');
 const config = join(work, 'config.yml');
 mkdirSync(work, { recursive: true });
 writeFileSync(config, withCorporaIn(resolve(values.data)));
 
 if (!values.encoder) pretrainEncoder();
+else if (values.layers) takeLayers(Number(values.layers));
 run('train', '--config', config, '--encoder', encoder, '--out', model, ...resumeIn(model));
 rmSync(values.out, { recursive: true, force: true });
 for (const name of SHIPPED) cpSync(join(model, name), join(values.out, name));
@@ -78,12 +81,30 @@ function pretrainEncoder() {
   );
 }
 
-/** The settings with the corpora's paths made absolute. */
+/** The encoder's folder with a config of fewer layers: the weights of the others lie idle in it. */
+function takeLayers(count) {
+  const description = JSON.parse(readFileSync(join(values.encoder, 'config.json'), 'utf8'));
+  const { num_hidden_layers: layers, num_hidden_groups: groups } = description;
+  if (!(count >= 1 && count <= layers) || groups !== layers) {
+    console.error(
+      `error: Expected for --layers 1 to ${layers} of an encoder with weights of its own for each`,
+    );
+    process.exit(2);
+  }
+  mkdirSync(encoder, { recursive: true });
+  for (const name of ['vocab.txt', 'model.safetensors'])
+    cpSync(join(values.encoder, name), join(encoder, name));
+  const fewer = { ...description, num_hidden_layers: count, num_hidden_groups: count };
+  writeFileSync(join(encoder, 'config.json'), `${JSON.stringify(fewer, null, 2)}\n`);
+}
+
+/** The settings with the paths of corpora and text made absolute. */
 function withCorporaIn(folder) {
   const settings = load(readFileSync(SETTINGS, 'utf8'));
   for (const corpus of settings.train.corpora) {
     for (const part of ['data', 'dev']) if (corpus[part]) corpus[part] = join(folder, corpus[part]);
   }
+  settings.ngrams.text = [resolve(values.text)];
   return dump(settings);
 }
 

@@ -20,6 +20,11 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
     task?.done();
     task = null;
   };
+  const show = (bar: { name: string; total: number; unit: string }, done: number) => {
+    task ??= sink.start(bar);
+    task.update(done);
+    if (done === bar.total) close();
+  };
   const draw: { [T in TrainingEvent['type']]: (event: Extract<TrainingEvent, { type: T }>) => void } = {
     warnings: ({ warnings }) => showWarnings(sink, warnings),
     data: ({ corpora, overlap, sequences, labels }) => {
@@ -31,11 +36,9 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
       sink.message(`${sequences} sequences an epoch, labels: ${labels.join(' ')}`);
     },
     resume: ({ epoch, step }) => sink.message(`resumed after ${epoch} epochs and ${step} steps`),
-    extract: ({ done, total }) => {
-      task ??= sink.start({ name: 'features', total, unit: 'sequences' });
-      task.update(done);
-      if (done === total) close();
-    },
+    'read-text': ({ done, total }) => show({ name: 'text', total, unit: 'bytes' }, done),
+    ngrams: ({ done, total }) => show({ name: 'n-grams', total, unit: 'shards' }, done),
+    extract: ({ done, total }) => show({ name: 'features', total, unit: 'sequences' }, done),
     step: ({ epoch, epochs, step, steps, loss, sentencesPerSecond }) => {
       task ??= sink.start({ name: `epoch ${epoch}/${epochs}`, total: steps, unit: 'steps' });
       task.update(step, { loss: loss.toFixed(4), 'sentences/s': Math.round(sentencesPerSecond) });

@@ -67,7 +67,11 @@ function resolvePaths(values: Record<string, unknown>, folder: string): void {
     ['train', 'corpora', index, 'data'],
     ['train', 'corpora', index, 'dev'],
   ]);
-  for (const path of [...PATHS, ...inCorpora]) {
+  const text = (values.ngrams as { text?: unknown } | undefined)?.text;
+  const inText = Array.isArray(text)
+    ? [...text.keys()].map((index) => ['ngrams', 'text', String(index)])
+    : [];
+  for (const path of [...PATHS, ...inCorpora, ...inText]) {
     const parent = path
       .slice(0, -1)
       .reduce<unknown>((value, key) => (value as Record<string, unknown>)?.[key], values);

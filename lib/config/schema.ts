@@ -30,6 +30,7 @@ function toLabels(value: unknown): unknown {
 const learningRates = z.strictObject({
   encoder: rate.nullable().default(null),
   bilstm: rate.nullable().default(null),
+  ngrams: rate.nullable().default(null),
   classifier: rate.nullable().default(null),
   crf: rate.nullable().default(null),
 });
@@ -55,6 +56,8 @@ const ngrams = z.strictObject({
   size: count.default(0),
   width: positive.max(MAX_NGRAM_WIDTH).default(32),
   min_count: positive.default(3),
+  dropout: z.number().min(0).lt(1).default(0),
+  text: z.array(path).default([]),
 });
 
 const train = z.strictObject({
@@ -183,6 +186,10 @@ export interface Config {
     width: number;
     /** Occurrences below which none is taken. */
     minCount: number;
+    /** Probability of reading an n-gram as one that has no embedding, in training. */
+    dropout: number;
+    /** Files and folders of plain text that the embeddings are fitted to first. */
+    text: string[];
   };
   /** How weights are stored; prediction computes in float32 always. */
   storage: 'float32' | 'float16' | 'int8';
@@ -200,7 +207,7 @@ export interface Config {
     wordDropout: number;
     epochs: number;
     optimizer: 'adamw' | 'adam';
-    learningRates: { encoder: number; bilstm: number; classifier: number; crf: number };
+    learningRates: { encoder: number; bilstm: number; ngrams: number; classifier: number; crf: number };
     /** Of the encoder when it is trained; auto: bfloat16 on CUDA, float32 elsewhere. */
     precision: 'auto' | Precision;
     weightDecay: number;
@@ -274,7 +281,13 @@ export function toConfig(file: FileConfig): Config {
     layer: file.layer,
     tags: file.tags,
     scheme: file.scheme,
-    ngrams: { size: file.ngrams.size, width: file.ngrams.width, minCount: file.ngrams.min_count },
+    ngrams: {
+      size: file.ngrams.size,
+      width: file.ngrams.width,
+      minCount: file.ngrams.min_count,
+      dropout: file.ngrams.dropout,
+      text: file.ngrams.text,
+    },
     storage: file.storage,
     seed: file.seed,
     device: file.device,
@@ -289,6 +302,7 @@ export function toConfig(file: FileConfig): Config {
       learningRates: {
         encoder: t.learning_rates.encoder ?? base * ENCODER_RATE,
         bilstm: t.learning_rates.bilstm ?? base,
+        ngrams: t.learning_rates.ngrams ?? t.learning_rates.bilstm ?? base,
         classifier: t.learning_rates.classifier ?? base,
         crf: t.learning_rates.crf ?? base,
       },

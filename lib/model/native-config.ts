@@ -38,11 +38,21 @@ export interface HeadShape {
   /** Width of an n-gram's row and the keys of those that have one; default none. */
   ngramWidth?: number;
   ngramKeys?: Int32Array;
+  /** Of whole n-grams, in training; default 0. */
+  ngramDropout?: number;
 }
 
 /** The head on top of an encoder of this config. */
 export function nativeHeadConfig(
-  { hiddenSize, dropout, tagSet, layer = -2, ngramWidth = 0, ngramKeys = new Int32Array(0) }: HeadShape,
+  {
+    hiddenSize,
+    dropout,
+    tagSet,
+    layer = -2,
+    ngramWidth = 0,
+    ngramKeys = new Int32Array(0),
+    ngramDropout = 0,
+  }: HeadShape,
   encoder: EncoderConfig,
 ): NativeHeadConfig {
   const { transitions, starts, ends } = tagConstraints(tagSet);
@@ -53,6 +63,7 @@ export function nativeHeadConfig(
     dropout,
     ngramWidth,
     ngramKeys,
+    ngramDropout,
     tagCount: tagSet.size,
     tagRoles: tagSet.roles,
     tagLabels: tagSet.labelIndexes,

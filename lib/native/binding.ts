@@ -66,6 +66,8 @@ export interface NativeHeadConfig {
   tagCount: number;
   /** Probability of dropping an element of the features and of the BiLSTM's output, in [0, 1). Training only. */
   dropout: number;
+  /** Probability of reading an n-gram as one without a row, in [0, 1). Training only. */
+  ngramDropout: number;
   /** [K]: role of each tag, see ROLE_CODES in lib/labels/scheme.ts. */
   tagRoles: Int32Array;
   /** [K]: index of the tag's label, -1 for O. */
@@ -164,6 +166,7 @@ export interface NativeOptimizerConfig {
 export interface NativeLearningRates {
   encoder: number;
   bilstm: number;
+  ngrams: number;
   classifier: number;
   crf: number;
 }
@@ -230,7 +233,7 @@ export interface NativePretrainingScores {
 }
 
 /** A part of the text: documents one after the other. */
-export interface NativeEmbeddingRequest extends NativeBatch {
+export interface NativeFitRequest extends NativeBatch {
   /** Learning rate at the part's begin and end. */
   firstRate: number;
   lastRate: number;
@@ -273,6 +276,11 @@ export interface NativeSession {
   loadPretraining(file: NativeTensorFile): Promise<void>;
   /** Hashes of the most frequent pairs and triples of units, ascending: `ngramKeys` of a head. */
   selectNgrams(request: NativeNgramRequest): Promise<Int32Array>;
+  /**
+   * Fits the table of the head's n-grams to a part of the text, by a log-bilinear model of an n-gram given the units
+   * around it; further parts go on where the last one ended. One thread. The units are those of the encoder.
+   */
+  fitNgrams(request: NativeFitRequest, cancel?: NativeCancelToken): Promise<void>;
   /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
   exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer'): Promise<NativeTensor[]>;
 
@@ -299,7 +307,7 @@ export interface NativeSession {
    * Fits the word embeddings to a part of the text, by a log-bilinear model of a unit given its neighbours; further
    * parts go on where the last one ended. One thread.
    */
-  fitEmbeddings(request: NativeEmbeddingRequest, cancel?: NativeCancelToken): Promise<void>;
+  fitEmbeddings(request: NativeFitRequest, cancel?: NativeCancelToken): Promise<void>;
   /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
   pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;
   /** The same scores without a step. */

@@ -8,18 +8,18 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
 import { type Config, type Precision, STORED_DTYPES } from '../config/schema.js';
-import { throwIfAborted, withCancelToken } from '../model/cancellation.js';
+import { throwIfAborted } from '../model/cancellation.js';
 import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
 import { nativeEncoderConfig, resolvePrecision } from '../model/native-config.js';
 import type { NativePretrainingBatch, NativePretrainingScores, NativeSession } from '../native/binding.js';
-import { loadNative } from '../native/load.js';
 import { mixSeed } from '../random.js';
 import type { Vocab } from '../text/vocab.js';
 import { checkSameRun, loadCheckpoint, saveCheckpoint } from '../training/checkpoint-file.js';
 import { trapezoidFactor } from '../training/schedule.js';
 import { BatchStream } from './batches.js';
 import type { PretrainingEvent, PretrainingFigures, PretrainingListener } from './events.js';
+import { fitText } from './fit-text.js';
 import {
   addScores,
   figuresOf,
@@ -31,8 +31,6 @@ import { listTextFiles } from './text-files.js';
 import { TokenStore } from './token-store.js';
 
 const SEED_STREAM = { heads: 1, stream: 2, embeddings: 3 } as const;
-/** Of the fit of the word embeddings. */
-const EMBEDDING_RATE = 0.03;
 const NO_SCORES: NativePretrainingScores = {
   maskedLoss: 0,
   maskedCount: 0,
@@ -213,22 +211,13 @@ class PretrainingRun {
   /** Word embeddings from the whole text before the first step: cheap, and the steps learn faster from them. */
   private async fitEmbeddings(): Promise<void> {
     const { config, signal } = this.options;
-    const { store } = this;
-    const { embeddingPasses } = config.pretrain;
-    const total = embeddingPasses * store.shardCount;
-    const rate = (done: number) => EMBEDDING_RATE * Math.max(1 - done / total, 0.01);
-    for (let done = 0; done < total; done += 1) {
-      const { ids, offsets } = await store.shard(done % store.shardCount);
-      const request = {
-        ids: Int32Array.from(ids),
-        offsets: Int32Array.from(offsets),
-        firstRate: rate(done),
-        lastRate: rate(done + 1),
-        seed: mixSeed(config.seed, SEED_STREAM.embeddings),
-      };
-      await withCancelToken(loadNative(), signal, (token) => this.session.fitEmbeddings(request, token));
-      this.emit({ type: 'embeddings', done: done + 1, total });
-    }
+    const { embeddingPasses: passes } = config.pretrain;
+    await fitText(this.store, (request, token) => this.session.fitEmbeddings(request, token), {
+      passes,
+      seed: mixSeed(config.seed, SEED_STREAM.embeddings),
+      signal,
+      onProgress: (done, total) => this.emit({ type: 'embeddings', done, total }),
+    });
   }
 
   async steps(): Promise<PretrainResult> {

@@ -16,6 +16,9 @@ export type TrainingEvent =
       sequences: number;
       labels: string[];
     }
+  /** Bytes of the text for n-grams that were read, and parts of it that their embeddings were fitted to. */
+  | { type: 'read-text'; done: number; total: number }
+  | { type: 'ngrams'; done: number; total: number }
   | { type: 'extract'; done: number; total: number }
   | { type: 'resume'; epoch: number; step: number }
   | {

@@ -212,7 +212,7 @@ function checkAgainstEncoder(
 
 /**
  * What two runs must share to take the same steps. Left out: the number of epochs and the patience, so that a run can
- * be prolonged; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
+ * be prolonged; the text for n-grams, which only the start reads; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
  */
 async function runIdentity(
   config: Config,
@@ -223,6 +223,7 @@ async function runIdentity(
   const { hiddenSize, dropout, layer, ngrams, batchSize, maxLength, windowMargin, scheme, seed, train } =
     config;
   const { corpora: wanted, epochs: _, patience: __, precision: ___, ...steps } = train;
+  const { text: ____, ...ngramTable } = ngrams;
   return {
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),
@@ -232,7 +233,7 @@ async function runIdentity(
     hidden_size: hiddenSize,
     dropout,
     layer,
-    ngrams,
+    ngrams: ngramTable,
     batch_size: batchSize,
     max_length: maxLength,
     window_margin: windowMargin,

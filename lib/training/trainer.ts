@@ -21,6 +21,9 @@ import { nativeEncoderConfig, nativeHeadConfig, resolvePrecision } from '../mode
 import { Tagger } from '../model/tagger.js';
 import type { NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
+import { fitText, type TextParts } from '../pretraining/fit-text.js';
+import { listTextFiles } from '../pretraining/text-files.js';
+import { TokenStore } from '../pretraining/token-store.js';
 import { mixSeed } from '../random.js';
 import { checkSameRun } from './checkpoint-file.js';
 import type { TrainingEvent, TrainingListener } from './events.js';
@@ -32,7 +35,7 @@ import { learningRateFactor } from './schedule.js';
 import { loadTrainingState, newTrainingState, saveTrainingState, type TrainingState } from './state.js';
 
 /** Streams of random numbers derived from the run's seed. */
-const SEED_STREAM = { head: 1, batches: 2, dropout: 3 } as const;
+const SEED_STREAM = { head: 1, batches: 2, dropout: 3, ngrams: 4 } as const;
 
 export interface TrainOptions extends RunInputs {
   /** Model directory to write; its `training` folder holds the last checkpoint and the features of a running run. */
@@ -56,12 +59,13 @@ export interface TrainResult {
   best: TrainingState['best'];
 }
 
-/** Where a run in `output` keeps its own files. */
+/** Where a run in `output` keeps its own files; `tokens` is a folder of the text for n-grams as ids. */
 export function trainingFiles(output: string): {
   folder: string;
   last: string;
   metrics: string;
   config: string;
+  tokens: string;
 } {
   const folder = join(output, 'training');
   return {
@@ -69,6 +73,7 @@ export function trainingFiles(output: string): {
     last: join(folder, 'last.safetensors'),
     metrics: join(folder, 'metrics.jsonl'),
     config: join(folder, 'config.yml'),
+    tokens: join(folder, 'tokens'),
   };
 }
 
@@ -150,9 +155,13 @@ class TrainingRun {
       saved && fineTuned ? saved.part('encoder') : encoder.weights,
     );
     await this.selectNgrams();
-    const head = nativeHeadConfig({ ...headOf(config), ngramKeys: this.ngramKeys, tagSet }, encoder.config);
+    const ngrams = { ngramKeys: this.ngramKeys, ngramDropout: config.ngrams.dropout };
+    const head = nativeHeadConfig({ ...headOf(config), ...ngrams, tagSet }, encoder.config);
     if (saved) await this.session.loadHead(head, saved.part('head'));
-    else await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
+    else {
+      await this.session.initHead(head, mixSeed(config.seed, SEED_STREAM.head));
+      await this.fitNgrams();
+    }
     await this.initOptimizer();
     if (saved) {
       await this.session.loadOptimizer(saved.part('optimizer'));
@@ -169,6 +178,30 @@ class TrainingRun {
     if (count === 0) return;
     const batch = packIds(examples.map(({ ids }) => ids));
     this.ngramKeys = await this.session.selectNgrams({ ...batch, count, minCount });
+  }
+
+  /** To the training sentences and then the text; a resumed run has the table in its checkpoint and needs no text. */
+  private async fitNgrams(): Promise<void> {
+    const { config, encoder } = this.prepared;
+    const { signal } = this.options;
+    if (config.ngrams.size === 0 || config.ngrams.text.length === 0) return;
+    const store = await TokenStore.open(this.files.tokens, {
+      files: await listTextFiles(config.ngrams.text),
+      vocab: encoder.vocab,
+      signal,
+      onProgress: (done, total) => this.emit({ type: 'read-text', done, total }),
+    });
+    const own = packIds([...new Set(this.prepared.examples.map(({ ids }) => ids))]);
+    const parts: TextParts = {
+      shardCount: 1 + store.shardCount,
+      shard: async (number) => (number === 0 ? own : store.shard(number - 1)),
+    };
+    await fitText(parts, (request, token) => this.session.fitNgrams(request, token), {
+      passes: 1,
+      seed: mixSeed(config.seed, SEED_STREAM.ngrams),
+      signal,
+      onProgress: (done, total) => this.emit({ type: 'ngrams', done, total }),
+    });
   }
 
   private async initOptimizer(): Promise<void> {
@@ -270,6 +303,7 @@ class TrainingRun {
       learningRates: {
         encoder: learningRates.encoder * factor,
         bilstm: learningRates.bilstm * factor,
+        ngrams: learningRates.ngrams * factor,
         classifier: learningRates.classifier * factor,
         crf: learningRates.crf * factor,
       },

@@ -25,6 +25,12 @@ int64_t positive(const Napi::Object& object, const char* key) {
   return number;
 }
 
+double probability(const Napi::Object& object, const char* key) {
+  const double number = to_double(object.Get(key), key);
+  check_argument(number >= 0 && number < 1, key, "a number in [0, 1)", number);
+  return number;
+}
+
 void check_size(size_t size, size_t expected, const char* name) {
   check_argument(size == expected, name, std::to_string(expected) + " values", size);
 }
@@ -91,8 +97,8 @@ model::HeadConfig to_head_config(const Napi::Value& value) {
   config.ngram_keys = to_int32_vector(object.Get("ngramKeys"), "ngramKeys");
   const bool ascending = std::is_sorted(config.ngram_keys.begin(), config.ngram_keys.end());
   check_argument(ascending, "ngramKeys", "ascending keys", config.ngram_keys.size());
-  config.dropout = to_double(object.Get("dropout"), "dropout");
-  check_argument(config.dropout >= 0 && config.dropout < 1, "dropout", "a number in [0, 1)", config.dropout);
+  config.dropout = probability(object, "dropout");
+  config.ngram_dropout = probability(object, "ngramDropout");
   const size_t K = static_cast<size_t>(config.tag_count);
   for (int32_t role : to_int32_vector(object.Get("tagRoles"), "tagRoles")) {
     check_argument(role >= 0 && role <= 4, "tagRoles", "roles 0 to 4", role);
@@ -152,7 +158,8 @@ training::OptimizerConfig to_optimizer_config(const Napi::Value& value) {
 training::LearningRates to_learning_rates(const Napi::Value& value) {
   const Napi::Object object = to_object(value, "learningRates");
   return {to_double(object.Get("encoder"), "encoder"), to_double(object.Get("bilstm"), "bilstm"),
-          to_double(object.Get("classifier"), "classifier"), to_double(object.Get("crf"), "crf")};
+          to_double(object.Get("ngrams"), "ngrams"), to_double(object.Get("classifier"), "classifier"),
+          to_double(object.Get("crf"), "crf")};
 }
 
 training::Annotation to_annotation(const Napi::Object& value) {

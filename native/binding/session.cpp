@@ -14,6 +14,7 @@ namespace {
 /// A new head; the optimizer of the one before would update tensors nobody uses.
 void set_head(SessionState& state, model::Head head) {
   state.optimizer.reset();
+  state.ngram_fit.reset();
   state.head.emplace(std::move(head));
 }
 

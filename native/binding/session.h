@@ -13,6 +13,7 @@
 #include "model/head.h"
 #include "runtime/executor.h"
 #include "training/embedding_fit.h"
+#include "training/ngram_fit.h"
 #include "training/optimizer.h"
 #include "training/pretraining.h"
 
@@ -25,6 +26,7 @@ struct SessionState {
   std::optional<model::Head> head;
   std::optional<encoder::NamedTensors> pretraining_heads;
   std::optional<training::EmbeddingFit> embedding_fit;
+  std::optional<training::NgramFit> ngram_fit;
   std::optional<training::Optimizer> optimizer;
 };
 

@@ -137,22 +137,58 @@ Napi::Value load_pretraining(const Call& call) {
       from_nothing);
 }
 
+/// Standard deviation of fitted n-grams: an occurrence in training moves a rare row by up to thirty learning
+/// rates, which must be little beside what the text taught.
+constexpr double kNgramDeviation = 0.3;
+
+/// A part of the text for one of the fits.
+struct FitRequest {
+  training::PackedText text;
+  double first_rate = 0;
+  double last_rate = 0;
+  uint64_t seed = 0;
+};
+
+FitRequest to_fit_request(const Napi::Value& value) {
+  const Napi::Object object = to_object(value, "request");
+  encoder::PackedUnits units = to_batch(object);
+  return {{std::move(units.ids), std::move(units.offsets)},
+          to_double(object.Get("firstRate"), "firstRate"),
+          to_double(object.Get("lastRate"), "lastRate"),
+          static_cast<uint64_t>(to_integer(object.Get("seed"), "seed"))};
+}
+
 /// Fits the encoder's word embeddings to one more part of the text.
 Napi::Value fit_embeddings(const Call& call) {
-  const Napi::Object request = to_object(call.info[0], "request");
-  const encoder::PackedUnits units = to_batch(request);
-  const training::PackedText text{units.ids, units.offsets};
-  const double first_rate = to_double(request.Get("firstRate"), "firstRate");
-  const double last_rate = to_double(request.Get("lastRate"), "lastRate");
-  const uint64_t seed = static_cast<uint64_t>(to_integer(request.Get("seed"), "seed"));
+  const FitRequest request = to_fit_request(call.info[0]);
   const runtime::Cancellation cancellation = call.cancellation(1);
   return call.queue<Nothing>(
       [=](SessionState& state) {
         encoder::Albert& encoder = encoder_of(state);
         const encoder::AlbertConfig& config = encoder.config();
-        if (!state.embedding_fit) state.embedding_fit.emplace(config.vocab_size, config.embedding_size, seed);
-        state.embedding_fit->pass(text, first_rate, last_rate, cancellation);
+        if (!state.embedding_fit)
+          state.embedding_fit.emplace(config.vocab_size, config.embedding_size, request.seed);
+        state.embedding_fit->pass(request.text, request.first_rate, request.last_rate, cancellation);
         encoder.word_embeddings().copy_(state.embedding_fit->table(config.initializer_range));
+        return Nothing();
+      },
+      from_nothing, cancellation);
+}
+
+/// Fits the head's table of n-grams to one more part of the text.
+Napi::Value fit_ngrams(const Call& call) {
+  const FitRequest request = to_fit_request(call.info[0]);
+  const runtime::Cancellation cancellation = call.cancellation(1);
+  return call.queue<Nothing>(
+      [=](SessionState& state) {
+        const model::HeadConfig& head = head_of(state).config();
+        const at::Tensor table = head_of(state).ngram_table();
+        if (!state.ngram_fit) {
+          const int64_t units = encoder_of(state).config().vocab_size;
+          state.ngram_fit.emplace(head.ngram_keys, units, head.ngram_width, request.seed);
+        }
+        state.ngram_fit->pass(request.text, request.first_rate, request.last_rate, cancellation);
+        table.copy_(state.ngram_fit->table(kNgramDeviation));
         return Nothing();
       },
       from_nothing, cancellation);
@@ -201,6 +237,7 @@ Napi::Value pretrain_scores(const Call& call) {
 
 void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "selectNgrams", async_method<select_ngrams>);
+  set_method(session_prototype, "fitNgrams", async_method<fit_ngrams>);
   set_method(session_prototype, "initOptimizer", async_method<init_optimizer>);
   set_method(session_prototype, "loadOptimizer", async_method<load_optimizer>);
   set_method(session_prototype, "trainStep", async_method<train_step>);

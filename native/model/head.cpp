@@ -8,6 +8,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/rand.h>
 
 #include <cmath>
 #include <limits>
@@ -130,15 +131,23 @@ at::Tensor Head::mix(const at::Tensor& features) const {
   return at::matmul(weights, features.view({features.size(0), M, config_.feature_size}));  // [N, D]
 }
 
-at::Tensor Head::inputs(const features::PackedFeatures& pack) const {
+at::Tensor Head::ngram_table() const {
+  check_argument(config_.ngram_width > 0, "ngramWidth", "a head with n-grams", config_.ngram_width);
+  return parameters_.back().second;
+}
+
+at::Tensor Head::inputs(const features::PackedFeatures& pack, at::Generator* dropout) const {
   const at::Tensor mixed = mix(pack.rows);  // [N, D]
   if (config_.ngram_width == 0) return mixed;
   const int64_t N = mixed.size(0);
   check_argument(static_cast<int64_t>(pack.ids.size()) == N, "ids", "an id for every row", pack.ids.size());
   const int32_t* starts = pack.offsets.const_data_ptr<int32_t>();
   const std::vector<int32_t> offsets(starts, starts + pack.offsets.numel());
-  const at::Tensor rows = ngram_rows(pack.ids, offsets, config_.ngram_keys);  // [N, slots]
-  const at::Tensor ngrams = at::embedding(parameters_.back().second, rows);   // [N, slots, W]
+  at::Tensor rows = ngram_rows(pack.ids, offsets, config_.ngram_keys);  // [N, slots]
+  if (dropout != nullptr && config_.ngram_dropout > 0) {
+    rows.masked_fill_(at::rand(rows.sizes(), *dropout, at::kFloat) < config_.ngram_dropout, 0);
+  }
+  const at::Tensor ngrams = at::embedding(ngram_table(), rows);  // [N, slots, W]
   return at::cat({mixed, ngrams.view({N, kNgramSlots * config_.ngram_width})}, 1);
 }
 
@@ -148,7 +157,7 @@ at::Tensor Head::emissions(const features::PackedFeatures& pack, at::Generator* 
   const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse),
                                  parameter(kBiasIhReverse), parameter(kBiasHhReverse)};
   const at::Tensor hidden =
-      ops::bilstm(drop(inputs(pack), dropout), pack.offsets, forward, reverse);  // [N, 2H]
+      ops::bilstm(drop(inputs(pack, dropout), dropout), pack.offsets, forward, reverse);  // [N, 2H]
   return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
 }
 

@@ -26,6 +26,7 @@ struct HeadConfig {
   std::vector<int32_t> ngram_keys;  // [R] hashes that have a row, ascending; see model/ngrams.h
   int64_t tag_count = 0;            // K
   double dropout = 0;               // of features and of the BiLSTM's output, training only
+  double ngram_dropout = 0;         // of whole n-grams, training only
   std::vector<TagRole> tag_roles;   // [K]
   std::vector<int32_t> tag_labels;  // [K], -1 for O
   std::vector<uint8_t> allowed_transitions;  // [K*K], row i column j: j may follow i
@@ -51,6 +52,8 @@ class Head {
   /// Names and tensors in a fixed order: bilstm.*, classifier.*, crf.*, mix.* if layers are mixed, and
   /// ngrams.weight [R+1, W] if there are n-grams; its first row is for those that have none.
   const std::vector<std::pair<std::string, at::Tensor>>& parameters() const { return parameters_; }
+  /// ngrams.weight. Throws kInvalidArgument for a head without n-grams.
+  at::Tensor ngram_table() const;
   /// [K] int32: the tag that prolongs a span ending in tag k, -1 for none.
   const at::Tensor& continuation() const { return continuation_; }
 
@@ -65,7 +68,7 @@ class Head {
   /// section 3.2.
   at::Tensor mix(const at::Tensor& features) const;
   /// What the BiLSTM reads: the mix and, beside it, the rows of the n-grams of every unit. [N, D + slots*W]
-  at::Tensor inputs(const features::PackedFeatures& pack) const;
+  at::Tensor inputs(const features::PackedFeatures& pack, at::Generator* dropout) const;
   at::Tensor drop(const at::Tensor& rows, at::Generator* dropout) const;
 
   HeadConfig config_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/cancel_token.h"
+#include "training/frequency_sampler.h"
 
 namespace albert_ner::training {
 
@@ -35,20 +36,16 @@ class EmbeddingFit {
   void document(const int32_t* ids, int64_t length, float rate);
   void predict(const int32_t* ids, int64_t length, int64_t place, float rate);
   void learn(int32_t target, bool observed, float rate);
-  uint64_t random();
   void count(const PackedText& text);
 
   int64_t vocab_size_;
   int64_t width_;
-  uint64_t random_state_;
+  FrequencySampler sampler_;
   std::vector<float> vectors_;        // [V, E]
   std::vector<float> biases_;         // [V]
   std::vector<float> place_weights_;  // [2 * window, E]: what a neighbour at each distance contributes
   std::vector<float> context_;        // [E]
   std::vector<float> gradient_;       // [E]
-  std::vector<uint64_t> counts_;      // [V]
-  std::vector<int32_t> noise_;        // units in proportion to counts^0.75
-  std::vector<float> kept_share_;     // [V]: probability of learning from an occurrence
 };
 
 }  // namespace albert_ner::training

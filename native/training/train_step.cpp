@@ -87,7 +87,8 @@ bool starts_with(const std::string& text, const char* prefix) {
 }  // namespace
 
 double LearningRates::of(const std::string& parameter) const {
-  if (starts_with(parameter, "bilstm.") || starts_with(parameter, "ngrams.")) return bilstm;
+  if (starts_with(parameter, "bilstm.")) return bilstm;
+  if (starts_with(parameter, "ngrams.")) return ngrams;
   if (starts_with(parameter, "crf.")) return crf;
   if (starts_with(parameter, "classifier.") || starts_with(parameter, "mix.")) return classifier;
   return encoder;

@@ -13,7 +13,8 @@ namespace albert_ner::training {
 
 struct LearningRates {
   double encoder = 0;
-  double bilstm = 0;      // and the n-grams
+  double bilstm = 0;
+  double ngrams = 0;
   double classifier = 0;  // and the mix of layers
   double crf = 0;
 

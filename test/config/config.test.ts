@@ -54,7 +54,7 @@ test('later overrides win, and learning rates follow the common one unless given
   const { config } = await loadConfig({ file, set });
   t.is(config.batchSize, 9);
   const { encoder, ...head } = config.train.learningRates;
-  t.deepEqual(head, { bilstm: 3e-5, classifier: 3e-5, crf: 0.1 });
+  t.deepEqual(head, { bilstm: 3e-5, ngrams: 3e-5, classifier: 3e-5, crf: 0.1 });
   t.true(Math.abs(encoder - 3e-6) < 1e-12);
 });
 

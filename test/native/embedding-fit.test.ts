@@ -1,9 +1,10 @@
 import test, { type ExecutionContext } from 'ava';
 import { nativeEncoderConfig } from '../../lib/model/native-config.js';
-import type { NativeEmbeddingRequest } from '../../lib/native/binding.js';
+import type { NativeFitRequest } from '../../lib/native/binding.js';
 import { createRandom } from '../../lib/random.js';
 import { addon } from '../support/native.js';
 import { buildVocab, TINY_ENCODER } from '../support/tiny-model.js';
+import { cosine } from '../support/vectors.js';
 
 const VOCAB = buildVocab(['']);
 /** Ids that follow FIRST and precede LAST, two kinds of them. */
@@ -13,7 +14,7 @@ const KINDS = [
 ];
 
 /** Documents "first member last first member last …" of both kinds. */
-function text(seed: number): NativeEmbeddingRequest {
+function text(seed: number): NativeFitRequest {
   const random = createRandom(seed);
   const documents = Array.from({ length: 300 }, () =>
     Array.from({ length: 12 }, () => {
@@ -32,7 +33,7 @@ function text(seed: number): NativeEmbeddingRequest {
   };
 }
 
-async function fitted(t: ExecutionContext, parts: readonly NativeEmbeddingRequest[]) {
+async function fitted(t: ExecutionContext, parts: readonly NativeFitRequest[]) {
   const session = new addon.Session({ device: 'cpu', threads: 1 });
   t.teardown(() => session.dispose());
   await session.initEncoder(nativeEncoderConfig({ ...TINY_ENCODER, vocabSize: VOCAB.size }, VOCAB), 1);
@@ -40,12 +41,6 @@ async function fitted(t: ExecutionContext, parts: readonly NativeEmbeddingReques
   const [table] = await session.exportTensors('encoder');
   const E = table.shape[1];
   return { table: table.data, vector: (id: number) => [...table.data.subarray(id * E, (id + 1) * E)] };
-}
-
-function cosine(a: readonly number[], b: readonly number[]): number {
-  const dot = (x: readonly number[], y: readonly number[]) =>
-    x.reduce((sum, value, k) => sum + value * y[k], 0);
-  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
 test('units of equal neighbours get like vectors, others do not', async (t) => {

@@ -6,10 +6,17 @@ import { AlbertNerError } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
 import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { nativeEncoderConfig, nativeHeadConfig } from '../../lib/model/native-config.js';
-import type { NativeBatch, NativeSession, NativeTensorFile } from '../../lib/native/binding.js';
+import type {
+  NativeBatch,
+  NativeFitRequest,
+  NativeSession,
+  NativeTensorFile,
+} from '../../lib/native/binding.js';
+import { createRandom } from '../../lib/random.js';
 import { packIds } from '../../lib/training/feature-sets.js';
 import { addon } from '../support/native.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
+import { cosine } from '../support/vectors.js';
 
 const WIDTH = 3;
 const SLOTS = 5;
@@ -121,6 +128,139 @@ test('a sequence has the same n-grams alone, in a batch and from the feature sto
     ),
   );
   await session.closeFeatureStore(store);
+});
+
+/** Kinds of n-grams: what stands before and after them, and pairs that stand there. */
+const PLACES = [
+  {
+    first: 10,
+    last: 11,
+    members: [
+      [20, 21],
+      [22, 23],
+      [24, 25],
+    ],
+  },
+  {
+    first: 12,
+    last: 13,
+    members: [
+      [30, 31],
+      [32, 33],
+      [34, 35],
+    ],
+  },
+] as const;
+
+/** Documents "first pair last first pair last …" of both kinds. */
+function textOfKinds(seed: number): NativeFitRequest {
+  const random = createRandom(seed);
+  const documents = Array.from({ length: 300 }, () =>
+    Array.from({ length: 10 }, () => {
+      const { first, last, members } = PLACES[random.int(2)];
+      return [first, ...members[random.int(members.length)], last];
+    }).flat(),
+  );
+  return { ...pack(...documents), firstRate: 0.05, lastRate: 0.01, seed: 7 };
+}
+
+/** The rows of the table for the pairs of each kind after these parts of a text. */
+async function fittedPairs(t: ExecutionContext, parts: readonly NativeFitRequest[]): Promise<number[][][]> {
+  const session = newSession(t);
+  await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
+  // The one n-gram that two places of a pair have in common.
+  const keyOf = async (pair: readonly number[]) => {
+    const select = (around: number) =>
+      session.selectNgrams({ ...pack([around, ...pair, around]), count: 100, minCount: 1 });
+    const there = new Set(await select(9));
+    return (await select(8)).filter((key) => there.has(key));
+  };
+  const keys = await session.selectNgrams({ ...textOfKinds(1), count: 1000, minCount: 1 });
+  const ngramWidth = 16;
+  const shape = { hiddenSize: 4, dropout: 0, tagSet: TAGS, ngramWidth, ngramKeys: keys };
+  await session.initHead(nativeHeadConfig(shape, config), 3);
+  for (const part of parts) await session.fitNgrams(part);
+  const table = (await session.exportTensors('head')).at(-1)?.data as Float32Array;
+  t.true(parts.length === 0 || table.subarray(0, ngramWidth).every((value) => value === 0));
+  return Promise.all(
+    PLACES.map(({ members }) =>
+      Promise.all(
+        members.map(async (pair) => {
+          const [key, ...more] = await keyOf(pair);
+          t.deepEqual(more, []);
+          const row = 1 + keys.indexOf(key);
+          t.true(row > 0);
+          return [...table.subarray(row * ngramWidth, (row + 1) * ngramWidth)];
+        }),
+      ),
+    ),
+  );
+}
+
+test('n-grams with equal neighbours get like vectors from a text, others do not', async (t) => {
+  const [left, right] = await fittedPairs(t, [textOfKinds(1), textOfKinds(2)]);
+  const inKind = [left, right].flatMap((kind) =>
+    kind.flatMap((a, k) => kind.slice(k + 1).map((b) => cosine(a, b))),
+  );
+  const across = left.flatMap((a) => right.map((b) => cosine(a, b)));
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  t.true(mean(inKind) > mean(across) + 0.5, `${mean(inKind)} and ${mean(across)}`);
+});
+
+test('the same text and seed give the same vectors of n-grams', async (t) => {
+  const fitted = await fittedPairs(t, [textOfKinds(1)]);
+  t.deepEqual(await fittedPairs(t, [textOfKinds(1)]), fitted);
+  t.notDeepEqual(await fittedPairs(t, [{ ...textOfKinds(1), seed: 8 }]), fitted);
+  t.notDeepEqual(await fittedPairs(t, []), fitted);
+});
+
+test('a head without n-grams has nothing to fit, and units outside the vocabulary are refused', async (t) => {
+  const session = newSession(t);
+  await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
+  const shape = { hiddenSize: 4, dropout: 0, tagSet: TAGS };
+  await session.initHead(nativeHeadConfig(shape, config), 1);
+  await t.throwsAsync(session.fitNgrams(textOfKinds(1)), { message: /ngramWidth/ });
+  const ngrams = { ngramWidth: 3, ngramKeys: Int32Array.of(1, 2) };
+  await session.initHead(nativeHeadConfig({ ...shape, ...ngrams }, config), 1);
+  const foreign = { ...textOfKinds(1), ...pack([1, config.vocabSize]) };
+  await t.throwsAsync(session.fitNgrams(foreign), { message: /ids/ });
+});
+
+test('an n-gram that is dropped in training is one without a row', async (t) => {
+  const sequences = [
+    [20, 21, 22, 30, 20, 21],
+    [22, 23],
+  ];
+  const session = newSession(t);
+  await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
+  const ngramKeys = await session.selectNgrams({ ...pack(...sequences), count: 1000, minCount: 1 });
+  const changedRows = async (ngramDropout: number) => {
+    const shape = { hiddenSize: 4, dropout: 0, tagSet: TAGS, ngramWidth: WIDTH, ngramKeys, ngramDropout };
+    await session.initHead(nativeHeadConfig(shape, config), 3);
+    const before = (await session.exportTensors('head')).at(-1)?.data as Float32Array;
+    await session.initOptimizer('tagger', {
+      ...{ kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 0 },
+      encoderLayers: config.layerCount,
+    });
+    await session.fineTuneStep({
+      ...pack(...sequences),
+      tags: Int32Array.from(sequences.flat(), () => 0),
+      learningRates: { encoder: 0, bilstm: 0, ngrams: 0.01, classifier: 0, crf: 0 },
+      encoderDropout: 0,
+      seed: 5,
+    });
+    const after = (await session.exportTensors('head')).at(-1)?.data as Float32Array;
+    const rows = Array.from({ length: ngramKeys.length + 1 }, (_, row) => row);
+    return rows.filter((row) => after[row * WIDTH] !== before[row * WIDTH]);
+  };
+  const every = await changedRows(0);
+  t.deepEqual(
+    every,
+    Array.from({ length: ngramKeys.length }, (_, row) => row + 1),
+  );
+  t.deepEqual(await changedRows(1 - 1e-9), [0]);
+  const some = await changedRows(0.5);
+  t.true(some.length > 2 && some.length <= ngramKeys.length, `${some}`);
 });
 
 test('keys out of order are refused', async (t) => {

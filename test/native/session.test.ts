@@ -244,7 +244,7 @@ async function trainable(t: ExecutionContext, seed = 5) {
       features: store,
       sequences: Int32Array.from([0, 1, 2, 3, 4]),
       tags,
-      learningRates: { encoder: 0, bilstm: 0.02, classifier: 0.02, crf: 0.02 },
+      learningRates: { encoder: 0, bilstm: 0.02, ngrams: 0, classifier: 0.02, crf: 0.02 },
       seed: number,
     });
   return { session, step, optimizer, store, tags };
@@ -288,7 +288,7 @@ test('a loss that is not finite changes nothing', async (t) => {
     features: store,
     sequences: Int32Array.from([1]),
     tags: Int32Array.from([2]),
-    learningRates: { encoder: 0, bilstm: 1, classifier: 1, crf: 1 },
+    learningRates: { encoder: 0, bilstm: 1, ngrams: 0, classifier: 1, crf: 1 },
     seed: 1,
   });
   t.is((await rejection(illegal)).code, 'ERR_INVALID_ARGUMENT');
@@ -365,7 +365,7 @@ test('every method rejects in the wrong state and after dispose, and never throw
   const { config, vocab, weights } = await readEncoderFolder(fixture('albert', 'google-gelu-new'));
   const batch = batchOf([[7]]);
   const store = await session.createFeatureStore(join(await temporaryFolder(t), 'features.bin'));
-  const learningRates = { encoder: 0, bilstm: 1, classifier: 1, crf: 1 };
+  const learningRates = { encoder: 0, bilstm: 1, ngrams: 0, classifier: 1, crf: 1 };
   const sequences = new Int32Array(0);
   const unloaded: (() => Promise<unknown>)[] = [
     () => session.encode(batch),

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
@@ -262,6 +262,46 @@ test('n-grams and int8 storage survive saving: the model scores what its reports
   for (const report of Object.values(compact.reports)) t.true(card.includes(formatReport(report)));
   await ner.predict('王小明在北京工作。');
   await ner.dispose();
+});
+
+test('n-grams start from what a text says of them, which a resumed run need not have', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder, corpora } = await writeCorpora(folder);
+  const text = join(folder, 'text.txt');
+  await writeFile(text, '王小明在北京工作。\n张小红在上海工作。\n'.repeat(50));
+  const set = ['ngrams.size=300', 'ngrams.width=4', 'ngrams.min_count=2', 'train.epochs=2'];
+  const plain = await train({
+    config: await configOf(corpora, ...set),
+    encoder,
+    output: join(folder, 'plain'),
+  });
+  const withText = [...set, `ngrams.text=["${text}"]`];
+  const config = await configOf(corpora, ...withText);
+  const events: TrainingEvent[] = [];
+  const whole = await train({
+    config,
+    encoder,
+    output: join(folder, 'whole'),
+    onEvent: (event) => events.push(event),
+  });
+  t.deepEqual(
+    events.filter(({ type }) => type === 'ngrams'),
+    [
+      { type: 'ngrams', done: 1, total: 2 },
+      { type: 'ngrams', done: 2, total: 2 },
+    ],
+  );
+  const output = join(folder, 'parts');
+  await train({ config, encoder, output, stopAfterEpochs: 1 });
+  await rm(text);
+  await train({ config, encoder, output, resume: true });
+  const [ours, theirs, without] = await Promise.all(
+    [output, whole.directory, plain.directory].map((d) => tensorsOf(trainingFiles(d).last)),
+  );
+  t.deepEqual(ours, theirs);
+  t.notDeepEqual(ours.get('head.ngrams.weight'), without.get('head.ngrams.weight'));
+  const missing = await t.throwsAsync(train({ config, encoder, output: join(folder, 'none') }));
+  t.true(missing?.message.includes(text));
 });
 
 test('an encoder learns in bfloat16 about what it learns in float32', async (t) => {
