@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 // The shipped model beside a CRFsuite baseline that learned from exactly the same sentences, on every dev part.
 //
-//   node bench/compare-crfsuite.js --config FILE [--model DIR]
+//   node bench/compare-crfsuite.js --config FILE [--model DIR] [--baselines DIR]
 //
-// --config  settings whose train.corpora are the data, such as config.yml of make-default-model.js's --work folder
-// --model   model directory; default the model that ships
+// --config     settings whose train.corpora are the data, such as config.yml of make-default-model.js's --work folder
+// --model      model directory; default the model that ships
+// --baselines  folder for the baselines' counts: those that learned from the same sentences before are read from there
 //
 // The baseline for PER, LOC and ORG learns from all corpora; that for T from those that annotate T.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,8 +21,14 @@ import { evaluateSentences } from '../dist/lib/evaluation/evaluate.js';
 import { DEFAULT_MODEL, loadModel } from '../dist/lib/model/load-model.js';
 import { prepareRun } from '../dist/lib/training/prepare.js';
 
+const SCRIPT = fileURLToPath(new URL('peers/crfsuite_ner.py', import.meta.url));
+
 const { values } = parseArgs({
-  options: { config: { type: 'string' }, model: { type: 'string', default: DEFAULT_MODEL } },
+  options: {
+    config: { type: 'string' },
+    model: { type: 'string', default: DEFAULT_MODEL },
+    baselines: { type: 'string' },
+  },
 });
 const { config } = await loadConfig({ file: values.config });
 const { corpora } = await prepareRun({ config, encoder: values.model });
@@ -71,22 +79,34 @@ writeFileSync(
   `${JSON.stringify(rows, null, 2)}\n`,
 );
 
-/** Counts by corpus and label. */
+/** Counts by corpus and label: those of an earlier run on the same sentences, or of a new one. */
 function runBaseline(able, labels) {
+  const files = new Map([['train.jsonl', able.flatMap(({ train }) => train.map(toLine)).join('')]]);
+  for (const { name, dev } of able.filter(({ dev }) => dev.length > 0)) {
+    files.set(`dev-${name}.jsonl`, dev.map(toLine).join(''));
+  }
+  if (values.baselines === undefined) return trainBaseline(files, labels);
+  const hash = createHash('sha256').update(readFileSync(SCRIPT));
+  for (const part of [...labels, ...[...files].flat()]) hash.update(part).update('\0');
+  const kept = join(values.baselines, `${hash.digest('hex').slice(0, 16)}.json`);
+  if (!existsSync(kept)) {
+    mkdirSync(values.baselines, { recursive: true });
+    writeFileSync(kept, JSON.stringify(trainBaseline(files, labels)));
+  }
+  return JSON.parse(readFileSync(kept, 'utf8'));
+}
+
+function trainBaseline(files, labels) {
   const folder = mkdtempSync(join(tmpdir(), 'albert-ner-crfsuite-'));
   try {
-    writeFileSync(join(folder, 'train.jsonl'), able.flatMap(({ train }) => train.map(toLine)).join(''));
-    for (const { name, dev } of able.filter(({ dev }) => dev.length > 0)) {
-      writeFileSync(join(folder, `dev-${name}.jsonl`), dev.map(toLine).join(''));
-    }
-    const script = fileURLToPath(new URL('peers/crfsuite_ner.py', import.meta.url));
+    for (const [name, content] of files) writeFileSync(join(folder, name), content);
     const python = process.env.PYTHON ?? 'python3';
-    const { status, stdout } = spawnSync(python, [script, folder, ...labels], {
+    const { status, stdout } = spawnSync(python, [SCRIPT, folder, ...labels], {
       stdio: ['ignore', 'pipe', 'inherit'],
       encoding: 'utf8',
       maxBuffer: 1 << 24,
     });
-    if (status !== 0) throw new Error(`${script} ended with ${status}`);
+    if (status !== 0) throw new Error(`${SCRIPT} ended with ${status}`);
     return JSON.parse(stdout);
   } finally {
     rmSync(folder, { recursive: true, force: true });

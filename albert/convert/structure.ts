@@ -5,21 +5,12 @@
 
 import { AlbertNerError } from '../../lib/errors.js';
 import type { EncoderConfig } from '../encoder-config.js';
-import { canonicalTensors } from '../name-map.js';
+import { canonicalTensors, type EncoderShape } from '../name-map.js';
 import { meaningOf, type NameFamily, PREFIXES, type Slot } from './foreign-names.js';
 import { type Checkpoint, elementCount, type StoredTensor, transposed } from './stored-tensor.js';
 
 /** Sizes of an encoder that shapes tell. */
-export type EncoderSizes = Pick<
-  EncoderConfig,
-  | 'vocabSize'
-  | 'embeddingSize'
-  | 'hiddenSize'
-  | 'intermediateSize'
-  | 'maxPosition'
-  | 'typeVocabSize'
-  | 'groupCount'
->;
+export type EncoderSizes = Omit<EncoderShape, 'layout'>;
 
 /** A tensor in canonical shape, and the name it has in the file. */
 export interface SourceTensor {
