@@ -3,12 +3,15 @@ import { join } from 'node:path';
 import test from 'ava';
 import { loadConfig } from '../../lib/config/load-config.js';
 import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
-import { DEFAULT_MODEL } from '../../lib/model/load-model.js';
+import { DEFAULT_MODEL, openSession } from '../../lib/model/load-model.js';
+import { nativeEncoderConfig } from '../../lib/model/native-config.js';
 import { AlbertNer } from '../../lib/model/ner.js';
+import { Tokenizer } from '../../lib/text/tokenizer.js';
 import { train } from '../../lib/training/trainer.js';
 import { runNode } from '../support/child.js';
 import { repoRoot, temporaryFolder } from '../support/paths.js';
 import { writeTinyFiles } from '../support/tiny-model.js';
+import { deviation } from '../support/vectors.js';
 
 const MAX_BYTES = 12_000_000;
 
@@ -62,6 +65,24 @@ test('it is an encoder folder, too, and a tagger can be trained on it', async (t
   const ours = await f1(DEFAULT_MODEL, 'ours');
   t.true(ours > 0.7, `${ours}`);
   t.true(ours > (await f1(random, 'random')) + 0.2);
+});
+
+test('every layer of its encoder tells characters apart', async (t) => {
+  const { config, vocab, weights } = await readEncoderFolder(DEFAULT_MODEL);
+  const session = openSession({ device: 'cpu', threads: 1 });
+  t.teardown(() => session.dispose());
+  await session.loadEncoder(nativeEncoderConfig(config, vocab, 'mix'), weights);
+  const { ids } = new Tokenizer(vocab).tokenize('记者昨天从北京大学了解到，今年的新生比去年多。');
+  const states = await session.encode({ ids: Int32Array.from(ids), offsets: Int32Array.of(0, ids.length) });
+  const D = config.hiddenSize;
+  const layers = config.layerCount + 1;
+  for (let layer = 0; layer < layers; layer += 1) {
+    const spreads = Array.from({ length: D }, (_, k) =>
+      deviation(Array.from({ length: ids.length }, (_, unit) => states[(unit * layers + layer) * D + k])),
+    );
+    const mean = spreads.reduce((sum, spread) => sum + spread, 0) / D;
+    t.true(mean > 0.2, `layer ${layer}: ${mean.toFixed(3)}`);
+  }
 });
 
 test('the command line predicts with it when no model is given', async (t) => {
