@@ -11,14 +11,15 @@ const LANGUAGES = {
   en: {
     file: 'README.md',
     caption: ({ machine, isa, date, rounds, versions }) =>
-      `${date}, ${machine}, ${isa}, ${versions}. Medians of ${rounds} rounds in which the sides take turns, of every peer in its fastest\n` +
-      'variant. Share: the operations of the BiLSTM per second, of those of an sgemm of libtorch in the same rounds.',
-    head: ['measured', 'ours', 'peer', 'peer', 'ratio', 'share of sgemm'],
+      `${date}, ${machine}, ${isa}, ${versions}. Medians of ${rounds} rounds in which all sides take turns, a peer in its fastest\n` +
+      'variant. Ratio: how many times as long the peer takes. Share: floating point operations of the BiLSTM per second, as a part of\n' +
+      'what an sgemm of libtorch reaches in the same rounds.',
+    head: ['measured', 'ours', 'peer', 'time of the peer', 'ratio', 'share of sgemm'],
   },
   zh: {
     file: 'README.zh-CN.md',
     caption: ({ machine, isa, date, rounds, versions }) =>
-      `${date}，${machine}，${isa}，${versions}。各方轮流运行 ${rounds} 轮取中位数，每个对照取其最快的变体。占比：BiLSTM 每秒运算量与同一轮次中 libtorch sgemm 每秒运算量之比。`,
+      `${date}，${machine}，${isa}，${versions}。各方轮流运行 ${rounds} 轮取中位数，每个对照取其最快的变体。倍数：对照用时是本项目的几倍。占比：BiLSTM 每秒浮点运算量与同一轮次中 libtorch sgemm 每秒运算量之比。`,
     head: ['测量内容', '本项目', '对照', '对照用时', '倍数', 'sgemm 占比'],
   },
 };

@@ -7,6 +7,7 @@
 //   measures  title       in both languages of the READMEs
 //             shapes, unit, units    what was measured, and how many units one call works on
 //             answer()    numbers by name, which every peer must agree on
+//             tolerance   relative, of the agreement; optional
 //             time(least) seconds of one call; see timing.js
 //             peers       title and variants { job, threads }; the fastest variant counts
 //             operations, limit      floating point operations of a call, and { operations, time } of what bounds them
@@ -21,6 +22,7 @@ import { loadNative } from '../dist/lib/native/load.js';
 import { startPeer } from './peer.js';
 import { median } from './timing.js';
 
+/** What float32 operators promise. */
 const TOLERANCE = 1e-4;
 /** Seconds that a side is timed in a round. */
 const LEAST_SECONDS = 0.25;
@@ -69,8 +71,11 @@ async function runCase() {
 async function runMeasure(measure, peer) {
   const answer = await measure.answer();
   const variants = peer ? measure.peers.flatMap((one) => one.variants) : [];
-  for (const variant of variants)
-    checkAnswer(answer, await peer.ask({ do: 'check', ...variant }), variant.job);
+  const differences = new Map();
+  for (const variant of variants) {
+    const theirs = await peer.ask({ do: 'check', ...variant });
+    differences.set(variant, checkAnswer(measure, { ours: answer, theirs, job: variant.job }));
+  }
   const sides = [
     measure.time,
     ...variants.map((variant) => async () => (await peer.ask({ do: 'time', least, ...variant })).seconds),
@@ -84,19 +89,24 @@ async function runMeasure(measure, peer) {
       if (round > 0) times[index].push(seconds);
     }
   }
-  return summarize(measure, variants, times.map(median));
+  return summarize(measure, { variants, differences }, times.map(median));
 }
 
-function checkAnswer(ours, theirs, job) {
+/** The largest relative difference. */
+function checkAnswer({ tolerance = TOLERANCE }, { ours, theirs, job }) {
   const [names, expected] = [theirs, ours].map((answer) => Object.keys(answer).sort().join(', '));
   if (names !== expected) throw new Error(`${job} answers with ${names} but ours with ${expected}`);
+  let largest = 0;
   for (const [key, value] of Object.entries(ours)) {
     const difference = Math.abs(value - theirs[key]) / Math.max(Math.abs(value), Math.abs(theirs[key]), 1e-9);
-    if (!(difference <= TOLERANCE)) throw new Error(`${key} is ${value}, but ${theirs[key]} in ${job}`);
+    if (!(difference <= tolerance)) throw new Error(`${key} is ${value}, but ${theirs[key]} in ${job}`);
+    largest = Math.max(largest, difference);
   }
+  return largest;
 }
 
-function summarize({ title, shapes, unit, units, peers, operations, limit }, variants, [ours, ...others]) {
+function summarize(measure, { variants, differences }, [ours, ...others]) {
+  const { title, shapes, unit, units, peers, operations, limit } = measure;
   const secondsOf = new Map(variants.map((variant, index) => [variant, others[index]]));
   const result = {
     title,
@@ -106,7 +116,11 @@ function summarize({ title, shapes, unit, units, peers, operations, limit }, var
     peers: [],
   };
   for (const peer of variants.length > 0 ? peers : []) {
-    const timed = peer.variants.map((variant) => ({ ...variant, seconds: secondsOf.get(variant) }));
+    const timed = peer.variants.map((variant) => ({
+      ...variant,
+      difference: differences.get(variant),
+      seconds: secondsOf.get(variant),
+    }));
     const best = Math.min(...timed.map(({ seconds }) => seconds));
     result.peers.push({ title: peer.title, seconds: best, ratio: best / ours, variants: timed });
   }

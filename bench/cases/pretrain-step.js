@@ -69,6 +69,7 @@ export default async function prepare({ quick, folder }) {
       zh: `预训练一步，编码器 ${preset}，双线程`,
     },
     shapes: { config: preset, sequences, units, threads: THREADS },
+    tolerance: 1e-5,
     unit: 'units',
     units,
     answer: async () => {
