@@ -1,8 +1,7 @@
 // One pretraining step, ours against transformers' AlbertForPreTraining with torch's fused AdamW: same weights, same
 // sequences, same masks, same threads. The peer pads, as its users do.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readEncoderPreset } from '../../dist/albert/encoder-config.js';
 import { writeEncoderFolder } from '../../dist/lib/model/encoder-folder.js';
@@ -10,18 +9,17 @@ import { nativeEncoderConfig } from '../../dist/lib/model/native-config.js';
 import { loadNative } from '../../dist/lib/native/load.js';
 import { createRandom } from '../../dist/lib/random.js';
 import { VocabBuilder } from '../../dist/lib/text/build-vocab.js';
-import { startPeer } from '../peer.js';
+import { timeAsync } from '../timing.js';
 
-const UNITS = 4096;
 const MAX_LENGTH = 128;
 const MASK_SHARE = 0.15;
 const THREADS = 2;
 
 /** Lengths as the planner makes them: nine in ten end at a sentence near the limit, one in ten is short. */
-function makeBatch(config, vocab) {
+function makeBatch(config, vocab, units) {
   const random = createRandom(1);
   const batch = { ids: [], types: [], lengths: [], maskedRows: [], maskedIds: [], orderLabels: [] };
-  while (batch.ids.length < UNITS) {
+  while (batch.ids.length < units) {
     const length = random.next() < 0.1 ? 16 + random.int(MAX_LENGTH - 16) : 90 + random.int(MAX_LENGTH - 89);
     const split = 4 + random.int(length - 8);
     for (let place = 0; place < length; place += 1) {
@@ -41,12 +39,13 @@ function makeBatch(config, vocab) {
   return batch;
 }
 
-export default async function prepare() {
+export default async function prepare({ quick, folder }) {
   const builder = new VocabBuilder();
   for (let code = 0; code < 6600; code += 1) builder.add(String.fromCodePoint(0x4e00 + code));
   const vocab = builder.build();
-  const config = { ...(await readEncoderPreset('compact')), vocabSize: vocab.size };
-  const plain = makeBatch(config, vocab);
+  const preset = quick ? 'mini' : 'compact';
+  const config = { ...(await readEncoderPreset(preset)), vocabSize: vocab.size };
+  const plain = makeBatch(config, vocab, quick ? 200 : 4096);
   const batch = Object.fromEntries(
     Object.entries(plain).map(([key, values]) => [key, Int32Array.from(values)]),
   );
@@ -55,8 +54,6 @@ export default async function prepare() {
   await session.initPretraining(2);
   const settings = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.01, clipNorm: 0 };
   await session.initOptimizer('pretraining', { kind: 'adamw', ...settings });
-
-  const folder = mkdtempSync(join(tmpdir(), 'albert-ner-bench-'));
   await writeEncoderFolder(folder, {
     config,
     vocab,
@@ -64,27 +61,28 @@ export default async function prepare() {
     pretrainingHeads: await session.exportTensors('pretraining'),
   });
   writeFileSync(join(folder, 'batch.json'), JSON.stringify(plain));
-  const peer = startPeer('pretrain_step.py', [folder, String(THREADS)]);
 
-  const theirs = await peer.ask('loss');
-  const scores = await session.pretrainScores(batch);
-  const loss = scores.maskedLoss / scores.maskedCount + scores.orderLoss / scores.orderCount;
-  if (Math.abs(loss / theirs.loss - 1) > 1e-5) throw new Error(`loss ${loss}, the peer's ${theirs.loss}`);
-
-  return {
-    units: plain.ids.length,
+  const [sequences, units] = [plain.lengths.length, plain.ids.length];
+  const measure = {
+    title: {
+      en: `pretraining step, encoder ${preset}, two threads`,
+      zh: `预训练一步，编码器 ${preset}，双线程`,
+    },
+    shapes: { config: preset, sequences, units, threads: THREADS },
+    tolerance: 1e-5,
     unit: 'units',
-    shapes: { config: 'compact', sequences: plain.lengths.length, units: plain.ids.length, threads: THREADS },
-    ours: async () => {
-      const start = performance.now();
-      await session.pretrainStep({ batches: [batch], learningRate: 1e-4 });
-      return (performance.now() - start) / 1000;
+    units,
+    answer: async () => {
+      const { maskedLoss, maskedCount, orderLoss, orderCount } = await session.pretrainScores(batch);
+      return { loss: maskedLoss / maskedCount + orderLoss / orderCount };
     },
-    peer: async () => (await peer.ask('step')).seconds,
-    close: async () => {
-      peer.close();
-      await session.dispose();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    time: timeAsync(() => session.pretrainStep({ batches: [batch], learningRate: 1e-4 })),
+    peers: [
+      {
+        title: { en: 'transformers, padded', zh: 'transformers（padding）' },
+        variants: [{ job: 'step', threads: THREADS }],
+      },
+    ],
   };
+  return { peer: 'pretrain_step.py', measures: [measure], close: () => session.dispose() };
 }

@@ -1,19 +1,19 @@
-"""Pretraining steps of transformers' AlbertForPreTraining, on request.
+"""Pretraining steps of transformers' AlbertForPreTraining.
 
-Arguments: folder with the model and batch.json, threads. Reads "loss" or "step" lines, answers one JSON line each.
+Argument: folder with the model and batch.json.
 """
 
 import json
 import pathlib
 import sys
-import time
 
 import torch
+from serve import Job, serve
 from transformers import AlbertForPreTraining
 
-folder, threads = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-torch.set_num_threads(threads)
-model = AlbertForPreTraining.from_pretrained(folder)
+folder = pathlib.Path(sys.argv[1])
+# Dropout of the order head is on by default; ours has none.
+model = AlbertForPreTraining.from_pretrained(folder, classifier_dropout_prob=0.0)
 model.train()
 batch = json.loads((folder / "batch.json").read_text())
 count, longest = len(batch["lengths"]), max(batch["lengths"])
@@ -41,13 +41,15 @@ def loss():
     ).loss
 
 
-for line in sys.stdin:
-    if line.strip() == "loss":
-        with torch.no_grad():
-            print(json.dumps({"loss": loss().item()}), flush=True)
-        continue
-    start = time.perf_counter()
+def step():
     optimizer.zero_grad(set_to_none=True)
     loss().backward()
     optimizer.step()
-    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+
+
+@torch.no_grad()
+def check():
+    return {"loss": loss().item()}
+
+
+serve({"step": Job(check, step)}, ("transformers",))

@@ -322,12 +322,16 @@ export interface NativeSession {
   dispose(): Promise<void>;
 }
 
-/** Test-only: a tensor for `_callOp`. */
+/** Test-only: a tensor for `_callOp` and `_timeOp`. */
 export interface NativeOpTensor {
   dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool';
   shape: number[];
   data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+  /** Of an argument: gets no gradient. */
+  constant?: boolean;
 }
+
+export type NativeOpArgument = NativeOpTensor | NativeOpTensor[] | number | boolean | null;
 
 export interface NativeAddon {
   buildInfo(): NativeBuildInfo;
@@ -348,11 +352,21 @@ export interface NativeAddon {
   /**
    * Test-only. Calls a registered operator ("albert_ner::crf_nll", also "aten::…") synchronously with boxed
    * arguments; tensors, numbers, booleans, null and arrays of tensors. With `gradOutputs` (one per output, null to
-   * skip) it also returns the gradients of all floating-point tensor inputs (null where undefined).
+   * skip) it also returns the gradients of all floating-point tensor inputs (null where undefined) that aren't constant.
    */
   _callOp(
     name: string,
-    args: readonly (NativeOpTensor | NativeOpTensor[] | number | boolean | null)[],
+    args: readonly NativeOpArgument[],
     gradOutputs?: readonly (NativeOpTensor | null)[],
   ): { outputs: NativeOpTensor[]; gradients: (NativeOpTensor | null)[] };
+  /**
+   * For benchmarks. Calls the same again and again and returns the seconds each call took: operator and gradients, without
+   * the conversion of arguments and results. `gradOutputs` null: no gradients.
+   */
+  _timeOp(
+    name: string,
+    args: readonly NativeOpArgument[],
+    gradOutputs: readonly (NativeOpTensor | null)[] | null,
+    options: { threads: number; calls: number },
+  ): Float64Array;
 }

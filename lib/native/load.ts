@@ -94,6 +94,7 @@ function withTranslatedErrors(addon: NativeAddon): NativeAddon {
     stopSessions: addon.stopSessions,
     CancelToken: addon.CancelToken,
     _callOp: addon._callOp,
+    _timeOp: addon._timeOp,
     Session: Session as unknown as NativeAddon['Session'],
   };
 }

@@ -2,12 +2,14 @@
 // here.
 #include "binding/op_bridge.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/stack.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <chrono>
 #include <cstring>
 #include <vector>
 
@@ -73,12 +75,13 @@ Napi::Value from_tensor(Napi::Env env, const at::Tensor& tensor) {
   throw_invalid("output", "a dtype JavaScript has", c10::toString(plain.scalar_type()));
 }
 
-/// Reads an argument as its schema wants it and collects the floating tensors, which may get gradients.
+/// Reads an argument as its schema wants it and collects the floating tensors that may get gradients.
 c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool with_grad,
                       std::vector<at::Tensor>& inputs) {
   auto input = [&](const Napi::Value& js) {
     at::Tensor tensor = to_tensor(js);
-    if (tensor.is_floating_point()) {
+    const Napi::Value constant = js.As<Napi::Object>().Get("constant");
+    if (tensor.is_floating_point() && !constant.ToBoolean().Value()) {
       tensor.requires_grad_(with_grad);
       inputs.push_back(tensor);
     }
@@ -115,46 +118,104 @@ Napi::Array from_tensors(Napi::Env env, const std::vector<at::Tensor>& tensors) 
   return array;
 }
 
-std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& outputs, const Napi::Array& seeds,
-                                     const std::vector<at::Tensor>& inputs) {
-  std::vector<at::Tensor> used;
-  std::vector<at::Tensor> grads;
-  for (uint32_t k = 0; k < seeds.Length() && k < outputs.size(); ++k) {
-    if (!seeds.Get(k).IsObject()) continue;
-    used.push_back(outputs[k]);
-    grads.push_back(to_tensor(seeds.Get(k)));
+struct OpCall {
+  c10::OperatorHandle op;
+  torch::jit::Stack arguments;
+  bool with_grad;
+  std::vector<at::Tensor> inputs;  // that get gradients
+  std::vector<at::Tensor> seeds;   // gradients of the outputs, undefined where one isn't used
+};
+
+struct OpResults {
+  std::vector<at::Tensor> outputs;
+  std::vector<at::Tensor> gradients;
+};
+
+OpCall to_op_call(const Napi::CallbackInfo& info) {
+  const std::string name = to_string(info[0], "name");
+  if (!info[1].IsArray()) throw_invalid("args", "an array", "something else");
+  const Napi::Array args = info[1].As<Napi::Array>();
+  const size_t dot = name.find('.');
+  OpCall call{c10::Dispatcher::singleton().findSchemaOrThrow(
+                  name.substr(0, dot).c_str(), dot == std::string::npos ? "" : name.substr(dot + 1).c_str()),
+              {},
+              info[2].IsArray(),
+              {},
+              {}};
+  const auto& parameters = call.op.schema().arguments();
+  check_argument(args.Length() == parameters.size(), "args", std::to_string(parameters.size()) + " arguments",
+                 args.Length());
+  for (uint32_t k = 0; k < args.Length(); ++k) {
+    call.arguments.push_back(to_ivalue(args.Get(k), parameters[k].type(), call.with_grad, call.inputs));
   }
-  return torch::autograd::grad(used, inputs, grads, false, false, true);
+  if (!call.with_grad) return call;
+  const Napi::Array seeds = info[2].As<Napi::Array>();
+  for (uint32_t k = 0; k < seeds.Length(); ++k) {
+    call.seeds.push_back(seeds.Get(k).IsObject() ? to_tensor(seeds.Get(k)) : at::Tensor());
+  }
+  return call;
+}
+
+OpResults run(const OpCall& call) {
+  const at::AutoGradMode mode(call.with_grad);
+  torch::jit::Stack stack = call.arguments;
+  call.op.callBoxed(stack);
+  OpResults results;
+  for (const c10::IValue& value : stack) collect(value, results.outputs);
+  if (!call.with_grad) return results;
+  std::vector<at::Tensor> used;
+  std::vector<at::Tensor> seeds;
+  for (size_t k = 0; k < call.seeds.size() && k < results.outputs.size(); ++k) {
+    if (!call.seeds[k].defined()) continue;
+    used.push_back(results.outputs[k]);
+    seeds.push_back(call.seeds[k]);
+  }
+  results.gradients = torch::autograd::grad(used, call.inputs, seeds, false, false, true);
+  return results;
 }
 
 Napi::Value call_op(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   try {
-    const std::string name = to_string(info[0], "name");
-    if (!info[1].IsArray()) throw_invalid("args", "an array", "something else");
-    const Napi::Array args = info[1].As<Napi::Array>();
-    const bool with_grad = info[2].IsArray();
-    const size_t dot = name.find('.');
-    const c10::OperatorHandle op = c10::Dispatcher::singleton().findSchemaOrThrow(
-        name.substr(0, dot).c_str(), dot == std::string::npos ? "" : name.substr(dot + 1).c_str());
-    const auto& parameters = op.schema().arguments();
-    check_argument(args.Length() == parameters.size(), "args",
-                   std::to_string(parameters.size()) + " arguments", args.Length());
-    torch::jit::Stack stack;
-    std::vector<at::Tensor> inputs;
-    for (uint32_t k = 0; k < args.Length(); ++k) {
-      stack.push_back(to_ivalue(args.Get(k), parameters[k].type(), with_grad, inputs));
-    }
-    const at::AutoGradMode mode(with_grad);
-    op.callBoxed(stack);
-    std::vector<at::Tensor> outputs;
-    for (const c10::IValue& value : stack) collect(value, outputs);
+    const OpResults results = run(to_op_call(info));
     Napi::Object result = Napi::Object::New(env);
-    result.Set("outputs", from_tensors(env, outputs));
-    const std::vector<at::Tensor> gradients =
-        with_grad ? gradients_of(outputs, info[2].As<Napi::Array>(), inputs) : std::vector<at::Tensor>();
-    result.Set("gradients", from_tensors(env, gradients));
+    result.Set("outputs", from_tensors(env, results.outputs));
+    result.Set("gradients", from_tensors(env, results.gradients));
     return result;
+  } catch (...) {
+    throw to_js_error(env, std::current_exception());
+  }
+}
+
+/// libtorch's threads for the calls of this thread, while it lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int64_t threads) { at::set_num_threads(static_cast<int>(threads)); }
+  ~ThreadCount() { at::set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  const int before_ = at::get_num_threads();
+};
+
+Napi::Value time_op(const Napi::CallbackInfo& info) {
+  using Clock = std::chrono::steady_clock;
+  const Napi::Env env = info.Env();
+  try {
+    const OpCall call = to_op_call(info);
+    const Napi::Object options = to_object(info[3], "options");
+    const int64_t calls = to_integer(options.Get("calls"), "calls");
+    const int64_t threads = to_integer(options.Get("threads"), "threads");
+    check_argument(threads >= 1 && threads <= 1024, "threads", "1 to 1024", threads);
+    const ThreadCount scope(threads);
+    std::vector<double> seconds;
+    for (int64_t k = 0; k < calls; ++k) {
+      const Clock::time_point start = Clock::now();
+      run(call);
+      seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
+    }
+    return to_typed_array<Napi::Float64Array>(env, seconds.data(), seconds.size());
   } catch (...) {
     throw to_js_error(env, std::current_exception());
   }
@@ -164,6 +225,7 @@ Napi::Value call_op(const Napi::CallbackInfo& info) {
 
 void register_op_bridge(Napi::Env env, Napi::Object exports) {
   exports.Set("_callOp", Napi::Function::New(env, call_op, "_callOp"));
+  exports.Set("_timeOp", Napi::Function::New(env, time_op, "_timeOp"));
 }
 
 }  // namespace albert_ner::binding

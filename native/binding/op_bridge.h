@@ -1,4 +1,4 @@
-// The test-only `_callOp`: any registered operator from JavaScript, with gradients.
+// `_callOp` and `_timeOp` of tests and benchmarks: any registered operator from JavaScript, with gradients.
 #pragma once
 
 #include <napi.h>

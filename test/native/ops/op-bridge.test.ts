@@ -39,6 +39,27 @@ test('gradients are those of the given outputs, null where an input has none', (
   t.deepEqual(apart.gradients, [tensor([1], [11]), null]);
 });
 
+test('a constant gets no gradient', (t) => {
+  const ones = tensor([2, 3], [1, 1, 1, 1, 1, 1], 'float32');
+  const factor = tensor([2, 3], [2, 3, 4, 5, 6, 7], 'float32');
+  const args = [{ ...matrix, constant: true }, factor];
+  const { gradients } = addon._callOp('aten::mul.Tensor', args, [ones]);
+  t.deepEqual(gradients, [matrix]);
+});
+
+test('a timed operator is called as often as asked, with and without gradients', (t) => {
+  const ones = tensor([2, 3], [1, 1, 1, 1, 1, 1], 'float32');
+  for (const seeds of [null, [ones]]) {
+    const seconds = addon._timeOp('aten::mul.Tensor', [matrix, matrix], seeds, { threads: 1, calls: 3 });
+    t.is(seconds.length, 3);
+    t.true(seconds.every((value) => value >= 0));
+  }
+  t.is(
+    codeOf(() => addon._timeOp('aten::mul.Tensor', [matrix, matrix], null, { threads: 0, calls: 1 })),
+    'ERR_INVALID_ARGUMENT',
+  );
+});
+
 test('exceptions keep what they are: ours, libtorch, exhausted memory', (t) => {
   const thrown = (name: string, args: NativeOpTensor[]) =>
     t.throws(() => addon._callOp(name, args)) as Error & { code: string; details: Record<string, string> };

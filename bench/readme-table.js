@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+// The READMEs' tables of what bench/results holds. Says whether they are up to date; with --write makes them so.
+
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+const BEGIN = '<!-- node bench/readme-table.js --write -->\n';
+const END = '<!-- end of the tables -->\n';
+
+const LANGUAGES = {
+  en: {
+    file: 'README.md',
+    caption: ({ machine, isa, date, rounds, versions }) =>
+      `${date}, ${machine}, ${isa}, ${versions}. Medians of ${rounds} rounds in which all sides take turns, a peer in its fastest\n` +
+      'variant. Ratio: how many times as long the peer takes. Share: floating point operations of the BiLSTM per second, as a part of\n' +
+      'what an sgemm of libtorch reaches in the same rounds.',
+    head: ['measured', 'ours', 'peer', 'time of the peer', 'ratio', 'share of sgemm'],
+  },
+  zh: {
+    file: 'README.zh-CN.md',
+    caption: ({ machine, isa, date, rounds, versions }) =>
+      `${date}，${machine}，${isa}，${versions}。各方轮流运行 ${rounds} 轮取中位数，每个对照取其最快的变体。倍数：对照用时是本项目的几倍。占比：BiLSTM 每秒浮点运算量与同一轮次中 libtorch sgemm 每秒运算量之比。`,
+    head: ['测量内容', '本项目', '对照', '对照用时', '倍数', 'sgemm 占比'],
+  },
+};
+
+const rounded = (value) => String(Number(value.toPrecision(3)));
+const milliseconds = (seconds) => `${rounded(1000 * seconds)} ms`;
+
+/** Results with the same caption belong in one table. */
+function groupsOf(results) {
+  const groups = new Map();
+  for (const result of results) {
+    const { machine, date, rounds, buildInfo, versions } = result;
+    const { python, torch } = versions;
+    const key = JSON.stringify([machine, date, rounds, buildInfo.instructionSet, python, torch]);
+    groups.set(key, [...(groups.get(key) ?? []), result]);
+  }
+  return [...groups.values()];
+}
+
+function rowsOf({ title, oursSeconds, peers, limit }, language) {
+  return peers.map((peer, index) => [
+    index === 0 ? title[language] : '',
+    index === 0 ? milliseconds(oursSeconds) : '',
+    peer.title[language],
+    milliseconds(peer.seconds),
+    `${rounded(peer.ratio)}×`,
+    index === 0 && limit ? `${Math.round(100 * limit.share)} %` : '',
+  ]);
+}
+
+function tableOf(results, language) {
+  const { caption, head } = LANGUAGES[language];
+  const [{ machine, date, rounds, buildInfo }] = results;
+  const versions = Object.entries(Object.assign({}, ...results.map((result) => result.versions)))
+    .map((pair) => pair.join(' '))
+    .join(', ');
+  const rows = results.flatMap(({ measures }) => measures.flatMap((measure) => rowsOf(measure, language)));
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [
+    caption({ machine, isa: buildInfo.instructionSet, date, rounds, versions }),
+    '',
+    line(head),
+    line(head.map(() => '---')),
+    ...rows.map(line),
+  ].join('\n');
+}
+
+/** A README with the tables of these results between its marks. */
+export function withTables(text, results, language) {
+  const [before, rest] = text.split(BEGIN);
+  const [, after] = rest?.split(END) ?? [];
+  if (after === undefined) throw new Error(`Expected ${BEGIN.trim()} and ${END.trim()} in the README`);
+  const tables = groupsOf(results).map((group) => `\n${tableOf(group, language)}\n\n`);
+  return before + BEGIN + tables.join('') + END + after;
+}
+
+/** Results of all cases that were measured. */
+function readResults() {
+  return readdirSync(new URL('cases/', import.meta.url))
+    .map((name) => new URL(`results/${name.replace(/\.js$/, '.json')}`, import.meta.url))
+    .filter((file) => existsSync(file))
+    .map((file) => JSON.parse(readFileSync(file, 'utf8')));
+}
+
+function main() {
+  const { values } = parseArgs({ options: { write: { type: 'boolean' } } });
+  const results = readResults();
+  for (const [language, { file: name }] of Object.entries(LANGUAGES)) {
+    const file = new URL(`../${name}`, import.meta.url);
+    const text = readFileSync(file, 'utf8');
+    const wanted = withTables(text, results, language);
+    if (wanted === text) continue;
+    if (values.write) {
+      writeFileSync(file, wanted);
+    } else {
+      console.error(
+        `error: ${name} doesn't show what bench/results holds: node bench/readme-table.js --write`,
+      );
+      process.exitCode = 1;
+    }
+  }
+}
+
+if (import.meta.filename === process.argv[1]) main();
