@@ -316,9 +316,10 @@ export interface NativeSession {
 
 /** Test-only: a tensor for `_callOp`. */
 export interface NativeOpTensor {
-  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool';
+  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool' | 'float16';
   shape: number[];
-  data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+  /** float16 as its bits. */
+  data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
 }
 
 export interface NativeAddon {
