@@ -29,5 +29,6 @@ function(albert_ner_add_kernels)
     # Vector types wider than the set's registers never cross a call, so their calling convention doesn't matter.
     target_compile_options(${target} PRIVATE -O3 -ffp-contract=fast -Wno-psabi ${ALBERT_NER_KERNEL_OPTIONS_${isa}})
     albert_ner_enable_warnings(${target})
+    albert_ner_sanitize(${target})
   endforeach()
 endfunction()

@@ -7,8 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { SetupError } from './bootstrap/console.js';
+import { runScript, SetupError } from './bootstrap/console.js';
 import { provideTorch } from './bootstrap/libtorch.js';
 import { provideNvcc } from './bootstrap/nvcc.js';
 import { root, runQuietly } from './bootstrap/tools.js';
@@ -172,20 +171,5 @@ async function main({ nvcc: named, torch: place, json }) {
   else printTable(kernels);
 }
 
-try {
-  const { values } = parseArgs({
-    options: {
-      nvcc: { type: 'string' },
-      torch: { type: 'string' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help) process.stdout.write(HELP);
-  else await main(values);
-} catch (error) {
-  const usage = error.code?.startsWith('ERR_PARSE_ARGS');
-  if (!(error instanceof SetupError) && !usage) throw error;
-  process.stderr.write(`error ${usage ? 'ERR_INVALID_ARGUMENT' : error.code}: ${error.message}\n`);
-  process.exitCode = usage ? 2 : 4;
-}
+const options = { nvcc: { type: 'string' }, torch: { type: 'string' }, json: { type: 'boolean' } };
+await runScript(HELP, { options }, main);

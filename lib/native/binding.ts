@@ -324,9 +324,10 @@ export interface NativeSession {
 
 /** Test-only: a tensor for `_callOp` and `_timeOp`. */
 export interface NativeOpTensor {
-  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool';
+  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool' | 'float16';
   shape: number[];
-  data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+  /** float16 as its bits. */
+  data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
   /** Of an argument: gets no gradient. */
   constant?: boolean;
 }

@@ -29,7 +29,7 @@ struct DtypeName {
 constexpr DtypeName kDtypes[] = {
     {at::kFloat, "float32", napi_float32_array}, {at::kDouble, "float64", napi_float64_array},
     {at::kInt, "int32", napi_int32_array},       {at::kLong, "int64", napi_bigint64_array},
-    {at::kBool, "bool", napi_uint8_array},
+    {at::kBool, "bool", napi_uint8_array},       {at::kHalf, "float16", napi_uint16_array},
 };
 
 at::Tensor to_tensor(const Napi::Value& value) {

@@ -94,17 +94,16 @@ PackedFeatures FeatureStore::gather(const std::vector<int64_t>& sequences) {
                    "numbers in [0, " + std::to_string(sequence_count()) + ")", sequences[b]);
     offsets[b + 1] = offsets[b] + static_cast<int32_t>(length(sequences[b]));
   }
-  at::Tensor halves = at::empty({offsets[sequences.size()], width_}, at::kHalf);  // [N, D]
-  if (halves.numel() > 0) {
+  packed.rows = at::empty({offsets[sequences.size()], width_}, at::kHalf);  // [N, D]
+  if (packed.rows.numel() > 0) {
     const at::Half* rows = mapped_rows();
-    at::Half* out = halves.mutable_data_ptr<at::Half>();
+    at::Half* out = packed.rows.mutable_data_ptr<at::Half>();
     for (size_t b = 0; b < sequences.size(); ++b) {
       const int64_t count = length(sequences[b]) * width_;
       std::memcpy(out + static_cast<int64_t>(offsets[b]) * width_, rows + first_row_[sequences[b]] * width_,
                   static_cast<size_t>(count) * sizeof(at::Half));
     }
   }
-  packed.rows = halves.to(at::kFloat);
   for (int64_t sequence : sequences) {
     packed.ids.insert(packed.ids.end(), ids_.begin() + first_row_[sequence],
                       ids_.begin() + first_row_[sequence + 1]);

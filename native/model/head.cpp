@@ -125,10 +125,11 @@ at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
 }
 
 at::Tensor Head::mix(const at::Tensor& features) const {
-  if (config_.mixed_layers == 1) return features;
+  const at::Tensor wide = features.to(at::kFloat);
+  if (config_.mixed_layers == 1) return wide;
   const int64_t M = config_.mixed_layers;
-  const at::Tensor weights = parameter(kMixWeights).softmax(0) * parameter(kMixScale);     // [M]
-  return at::matmul(weights, features.view({features.size(0), M, config_.feature_size}));  // [N, D]
+  const at::Tensor weights = parameter(kMixWeights).softmax(0) * parameter(kMixScale);  // [M]
+  return at::matmul(weights, wide.view({wide.size(0), M, config_.feature_size}));       // [N, D]
 }
 
 at::Tensor Head::ngram_table() const {

@@ -3,6 +3,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -64,6 +65,17 @@ StepResult descend(const GradientScope& scope, Optimizer& optimizer, const at::T
   return {loss.item<double>(), norm};
 }
 
+/// Tensors of these shapes, the same ones in every step of this thread: it trains one head at a time.
+const std::vector<at::Tensor>& gradient_room(const std::vector<at::Tensor>& parameters) {
+  static thread_local std::vector<at::Tensor> room;
+  room.resize(parameters.size());
+  for (size_t k = 0; k < parameters.size(); ++k) {
+    if (!room[k].defined() || room[k].sizes() != parameters[k].sizes())
+      room[k] = at::empty_like(parameters[k]);
+  }
+  return room;
+}
+
 /// Loss and gradients of the head in one operator, without a graph.
 StepResult fused_step(const model::Head& head, Optimizer& optimizer, const features::PackedFeatures& batch,
                       const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
@@ -71,13 +83,14 @@ StepResult fused_step(const model::Head& head, Optimizer& optimizer, const featu
   for (const auto& entry : head.parameters()) tensors.push_back(entry.second);
   const model::ConstrainedTransitions crf = head.constrained();
   std::copy_n(std::array{crf.transitions, crf.start, crf.end}.begin(), 3, tensors.end() - 3);
-  const ops::TaggerLoss result =
-      ops::tagger_loss(batch.rows, batch.offsets, at::tensor(annotation.tags, at::kInt), tensors,
-                       head.config().dropout, static_cast<int64_t>(seed), false);
-  check_loss(result.loss);
-  const double norm =
-      optimizer.step(result.gradients, [&](const std::string& name) { return rates.of(name); });
-  return {result.loss, norm};
+  const at::Tensor tags = at::tensor(annotation.tags, at::kInt);
+  const std::vector<at::Tensor>& gradients = gradient_room(tensors);
+  const double loss = ops::tagger_loss(
+      {batch.rows, batch.offsets, tags, tensors, head.config().dropout, static_cast<int64_t>(seed)},
+      gradients, {});
+  check_loss(loss);
+  const double norm = optimizer.step(gradients, [&](const std::string& name) { return rates.of(name); });
+  return {loss, norm};
 }
 
 bool starts_with(const std::string& text, const char* prefix) {

@@ -1,5 +1,7 @@
 // How the set-up talks: one line per step on standard error, a bar while bytes arrive. Plain Node, no dependencies.
 
+import { parseArgs } from 'node:util';
+
 let quiet = false;
 
 export function setQuiet(value) {
@@ -18,6 +20,21 @@ export class SetupError extends Error {
     super(message);
     this.name = 'SetupError';
     this.code = code;
+  }
+}
+
+/** Runs main(values, positionals) of a script on its arguments; `parse` goes to parseArgs. Sets the exit code. */
+export async function runScript(help, parse, main) {
+  try {
+    const options = { ...parse.options, help: { type: 'boolean' } };
+    const { values, positionals } = parseArgs({ ...parse, options });
+    if (values.help) process.stdout.write(help);
+    else await main(values, positionals);
+  } catch (error) {
+    const usage = error.code?.startsWith('ERR_PARSE_ARGS');
+    if (!(error instanceof SetupError) && !usage) throw error;
+    process.stderr.write(`error ${usage ? 'ERR_INVALID_ARGUMENT' : error.code}: ${error.message}\n`);
+    process.exitCode = usage ? 2 : 4;
   }
 }
 

@@ -101,28 +101,30 @@ async function buildAddon(torch, force) {
   const build = join(root, 'build');
   mkdirSync(build, { recursive: true });
   const cuda = process.env.ALBERT_NER_CUDA ?? 'AUTO';
+  const pyOps = process.env.ALBERT_NER_PY_OPS ?? 'OFF';
   const inputs = [
     ...fileHashes(['native', 'cmake', 'CMakeLists.txt']),
     [torch.folder, torch.version, process.versions.modules, process.arch],
-    [cuda, process.env.CUDACXX ?? ''],
+    [cuda, process.env.CUDACXX ?? '', pyOps],
   ];
   await whenChanged({ stamp: join(build, '.albert-ner-hash'), inputs, force, outputs: [ADDON] }, async () => {
     const startedMs = Date.now();
     say('Building the addon (two minutes or so the first time)');
-    const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
-    // Configuring anew each time: a build folder keeps the libtorch it was configured with.
-    const settings = [
-      `--CDALBERT_NER_LIBTORCH=${torch.folder}`,
-      `--CDALBERT_NER_CUDA=${cuda}`,
-      '--parallel',
-      String(availableParallelism()),
-    ];
-    for (const command of ['configure', 'build']) {
-      await runQuietly(process.execPath, [cmakeJs, command, ...settings]);
-    }
+    await runCmake(torch, [`--CDALBERT_NER_CUDA=${cuda}`, `--CDALBERT_NER_PY_OPS=${pyOps}`]);
     await testAddon();
     say(`Built in ${Math.round((Date.now() - startedMs) / 1000)} s`);
   });
+}
+
+/** Configures and builds with these options of cmake-js. */
+export async function runCmake(torch, options) {
+  const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js');
+  const parallel = ['--parallel', String(availableParallelism())];
+  // Configuring anew each time: a build folder keeps the libtorch it was configured with.
+  for (const command of ['configure', 'build']) {
+    const torchOption = `--CDALBERT_NER_LIBTORCH=${torch.folder}`;
+    await runQuietly(process.execPath, [cmakeJs, command, torchOption, ...options, ...parallel]);
+  }
 }
 
 /** Loads the addon in a process of its own, as a user's program would. */

@@ -39,6 +39,19 @@ export function randomProblem(
   };
 }
 
+/** The problem as float32 has it, so that both types solve the same one. */
+export function rounded(problem: CrfProblem): CrfProblem {
+  const round = (values: number[]) => values.map(Math.fround);
+  const { emissions, transitions, start, end } = problem;
+  return {
+    ...problem,
+    emissions: round(emissions),
+    transitions: round(transitions),
+    start: round(start),
+    end: round(end),
+  };
+}
+
 export function offsetsOf(lengths: readonly number[]): number[] {
   const offsets = [0];
   for (const length of lengths) offsets.push((offsets.at(-1) as number) + length);

@@ -1,13 +1,13 @@
 /**
- * Compiles programs and libraries that run CUDA kernels on the CPU, under test/native/cuda/emulator.h. What was built
- * stays in build/cuda-emulator until one of its sources changes.
+ * Compiles programs and libraries of the tests: most run CUDA kernels on the CPU, under test/native/cuda/emulator.h.
+ * What was built stays in build/cuda-emulator until one of its sources changes.
  */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { dirname, isAbsolute, join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { run } from './child.js';
 import { repoRoot } from './paths.js';
@@ -45,6 +45,8 @@ export interface EmulatorBuild {
   /** Paths of the sources from the repository's root. */
   sources: readonly string[];
   flags: readonly string[];
+  /** What only the compiler gets. */
+  compileFlags?: readonly string[];
   /** What the linker needs besides. */
   linkFlags?: readonly string[];
 }
@@ -52,11 +54,12 @@ export interface EmulatorBuild {
 const building = new Map<string, Promise<string>>();
 
 /** Builds something unless it is there already; returns its path. */
-export function buildEmulated({ name, sources, flags, linkFlags = [] }: EmulatorBuild): Promise<string> {
+export function buildEmulated(build: EmulatorBuild): Promise<string> {
+  const { name, sources, flags, compileFlags = [], linkFlags = [] } = build;
   const compiler = findCompiler() as string;
   const include = ['-I', join(repoRoot, 'native'), '-I', emulatorFolder];
-  const all = ['-std=c++20', '-O1', ...WARNINGS, ...include, ...flags];
-  const hash = inputsHash([compiler, ...all, ...sources, ...linkFlags]);
+  const all = ['-std=c++20', '-O1', ...WARNINGS, ...include, ...flags, ...compileFlags];
+  const hash = inputsHash([compiler, ...all, ...sources, ...linkFlags], sources);
   const output = join(outputFolder, `${name}-${hash}`);
   const make = async () => {
     if (existsSync(output)) return output;
@@ -88,9 +91,10 @@ async function compile(compiler: string, args: string[]): Promise<void> {
 }
 
 /** Hash of the command and of every file it may read. */
-function inputsHash(command: readonly string[]): string {
+function inputsHash(command: readonly string[], sources: readonly string[]): string {
   const hash = createHash('sha256').update(JSON.stringify(command));
-  for (const folder of ['native/ops', 'native/common', 'test/native/cuda']) {
+  const folders = new Set(['native/ops', 'native/common', 'test/native/cuda', ...sources.map(dirname)]);
+  for (const folder of folders) {
     const files = readdirSync(join(repoRoot, folder), { recursive: true }).map(String).sort();
     for (const file of files.filter((path) => /\.(h|cpp|cu)$/.test(path))) {
       hash.update(file).update(readFileSync(join(repoRoot, folder, file)));
@@ -105,24 +109,32 @@ function libtorchFolder(): string {
   return /^ALBERT_NER_LIBTORCH:PATH=(.+)$/m.exec(cache)?.[1] as string;
 }
 
-/**
- * The library with all .cu files of native/ops: operators `albert_ner_emulated::_…` on tensors of the CPU, for a process
- * that has loaded the addon.
- */
-export function buildEmulatedOps(variant: string, flags: readonly string[] = []): Promise<string> {
+/** Builds a library that uses libtorch. */
+export function buildTorchLibrary(build: EmulatorBuild): Promise<string> {
   const torch = libtorchFolder();
   const headers = ['include', 'include/torch/csrc/api/include'].flatMap((path) => [
     '-isystem',
     join(torch, path),
   ]);
+  return buildEmulated({
+    ...build,
+    flags: ['-fPIC', '-shared', ...headers, ...build.flags],
+    linkFlags: [`-L${join(torch, 'lib')}`, '-ltorch_cpu', '-lc10', `-Wl,-rpath,${join(torch, 'lib')}`],
+  });
+}
+
+/**
+ * The library with all .cu files of native/ops: operators `albert_ner_emulated::_…` on tensors of the CPU, for a process
+ * that has loaded the addon.
+ */
+export function buildEmulatedOps(variant: string, flags: readonly string[] = []): Promise<string> {
   const kernels = readdirSync(join(repoRoot, 'native', 'ops'), { recursive: true })
     .map((path) => join('native', 'ops', String(path)))
     .filter((path) => path.endsWith('.cu'));
-  return buildEmulated({
+  return buildTorchLibrary({
     name: `emulated-ops-${variant}`,
     sources: [...kernels, 'test/native/cuda/emulated-ops.cpp'],
-    flags: ['-fPIC', '-shared', '-include', join(emulatorFolder, 'emulator.h'), ...headers, ...flags],
-    linkFlags: [`-L${join(torch, 'lib')}`, '-ltorch_cpu', '-lc10', `-Wl,-rpath,${join(torch, 'lib')}`],
+    flags: ['-include', join(emulatorFolder, 'emulator.h'), ...flags],
   });
 }
 

@@ -1,5 +1,6 @@
 /** The addon, and tensors for its test-only operator bridge. */
 
+import { toFloat16 } from '../../albert/convert/float16.js';
 import type { NativeOpTensor } from '../../lib/native/binding.js';
 import { loadNative } from '../../lib/native/load.js';
 import type { Random } from '../../lib/random.js';
@@ -24,6 +25,11 @@ export function int64(values: ArrayLike<number>): NativeOpTensor {
 export function numbers(value: NativeOpTensor | null): number[] {
   if (value === null) throw new Error('Expected a tensor but received none');
   return Array.from(value.data as Float64Array, Number);
+}
+
+/** The halves nearest to the values. */
+export function float16(shape: number[], values: Float32Array): NativeOpTensor {
+  return { dtype: 'float16', shape, data: toFloat16(values) };
 }
 
 /** Normal numbers by Box and Muller. */

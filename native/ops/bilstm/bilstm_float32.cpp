@@ -1,11 +1,10 @@
 #include "ops/bilstm/bilstm_float32.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
 #include "ops/support/gemm.h"
 #include "ops/support/isa.h"
+#include "ops/support/tasks.h"
 
 namespace albert_ner::ops {
 
@@ -21,16 +20,6 @@ namespace {
 constexpr int64_t kGroupSentences = 32;
 /// Rows after which a group is closed, so that a block of gates stays in the cache.
 constexpr int64_t kGroupRows = 2048;
-/// Rows per task of the features' gradient.
-constexpr int64_t kRowsPerTask = 256;
-
-/// body(task) for each task, in parallel.
-template <typename Body>
-void for_each_task(int64_t count, Body body) {
-  at::parallel_for(0, count, 1, [&](int64_t first, int64_t last) {
-    for (int64_t task = first; task < last; ++task) body(task);
-  });
-}
 
 }  // namespace
 
@@ -197,9 +186,7 @@ void BilstmFloat32::features_gradient(const LstmDirections<const float*>& weight
       packed += gemm.packed_floats(run.width, D_);
     }
   });
-  for_each_task((N_ + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task) {
-    const int64_t row = task * kRowsPerTask;
-    const int64_t rows = std::min(kRowsPerTask, N_ - row);
+  for_each_block(N_, [&](int64_t row, int64_t rows) {
     GemmOutput d_rows{d_features + row * D_, D_};
     for (int64_t direction = 0; direction < 2; ++direction) {
       const float* packed = packed_w_ih_[direction].data();

@@ -24,15 +24,6 @@ bool is_float(const CrfTensors& problem) {
   return problem.emissions.scalar_type() == at::kFloat;
 }
 
-CrfFloat32& begin_float32(const CrfTensors& problem) {
-  // Its memory serves every call of this thread.
-  static thread_local CrfFloat32 crf;
-  const CrfShape shape = problem.shape();
-  crf.begin(problem.offsets.const_data_ptr<int32_t>(), shape.B, shape.K);
-  crf.set_moves(problem.moves<float>());
-  return crf;
-}
-
 /// log Z of every sentence. Returns what the gradient needs: float32 the memory of CrfFloat32, float64 alphas
 /// [N, K].
 at::Tensor log_partitions(const CrfTensors& problem, bool emissions_forbid, std::vector<double>& log_z_b) {
@@ -40,6 +31,7 @@ at::Tensor log_partitions(const CrfTensors& problem, bool emissions_forbid, std:
   log_z_b.resize(shape.B);
   if (is_float(problem)) {
     CrfFloat32& crf = begin_float32(problem);
+    crf.set_moves(problem.moves<float>());
     at::Tensor saved = at::empty({crf.saved_floats()}, problem.emissions.options());
     crf.forward(problem.emissions.const_data_ptr<float>(), emissions_forbid, saved.mutable_data_ptr<float>(),
                 log_z_b.data());
@@ -60,9 +52,10 @@ at::Tensor log_partitions(const CrfTensors& problem, bool emissions_forbid, std:
 void add_expected_counts(const CrfTensors& problem, const at::Tensor& saved, const at::Tensor& weight_b,
                          at::Tensor& d_emissions, CrfMoveSums& sums) {
   if (is_float(problem)) {
-    begin_float32(problem).backward(problem.emissions.const_data_ptr<float>(), saved.const_data_ptr<float>(),
-                                    weight_b.const_data_ptr<float>(), d_emissions.mutable_data_ptr<float>(),
-                                    &sums);
+    CrfFloat32& crf = begin_float32(problem);
+    crf.set_moves(problem.moves<float>());
+    crf.backward(problem.emissions.const_data_ptr<float>(), saved.const_data_ptr<float>(),
+                 weight_b.const_data_ptr<float>(), d_emissions.mutable_data_ptr<float>(), &sums);
     return;
   }
   const CrfShape shape = problem.shape();

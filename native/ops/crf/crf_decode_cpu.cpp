@@ -20,24 +20,6 @@
 namespace albert_ner::ops {
 namespace {
 
-CrfFloat32& begin_float32(const CrfTensors& problem) {
-  // Its memory serves every call of this thread.
-  static thread_local CrfFloat32 crf;
-  const CrfShape shape = problem.shape();
-  crf.begin(problem.offsets.const_data_ptr<int32_t>(), shape.B, shape.K);
-  return crf;
-}
-
-/// The first of the highest scores: of equal ones the lowest index.
-template <typename Score>
-std::pair<double, int32_t> best_of(int64_t count, Score score) {
-  std::pair<double, int32_t> best{kNegativeInfinity, 0};
-  for (int64_t k = 0; k < count; ++k) {
-    if (const double value = score(k); value > best.first) best = {value, static_cast<int32_t>(k)};
-  }
-  return best;
-}
-
 /// Best path of one sentence into tags_n; returns its score: 0 when empty, -inf and no tags without a legal
 /// path.
 template <typename scalar_t>
@@ -52,13 +34,14 @@ double viterbi(const Scores<scalar_t>& scores, int64_t sentence, std::vector<dou
   for (int64_t j = 0; j < K; ++j) best[j] = scores.start_k[j] + scores.emission(begin, j);
   for (int64_t row = begin + 1; row < end; ++row) {
     for (int64_t j = 0; j < K; ++j) {
-      const auto [highest, from] = best_of(K, [&](int64_t i) { return best[i] + scores.transition(i, j); });
-      next[j] = highest + scores.emission(row, j);
-      back_tk[(row - begin) * K + j] = from;
+      const HighestTerm arriving =
+          highest_term(K, [&](int64_t i) { return best[i] + scores.transition(i, j); });
+      next[j] = arriving.score + scores.emission(row, j);
+      back_tk[(row - begin) * K + j] = arriving.index;
     }
     std::swap(best, next);
   }
-  auto [highest, tag] = best_of(K, [&](int64_t j) { return best[j] + scores.end_k[j]; });
+  auto [highest, tag] = highest_term(K, [&](int64_t j) { return best[j] + scores.end_k[j]; });
   if (highest == kNegativeInfinity) return highest;
   // A tag with a score above -inf was reached from one with a score above -inf: the path is legal throughout.
   for (int64_t row = end - 1; row >= begin; --row) {
@@ -274,44 +257,6 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals_cpu(const at::Tensor& emissions
   return {marginals, log_partition};
 }
 
-/// What the probability of a span needs besides the scores.
-struct SpanTables {
-  const int32_t* tags_n;
-  const int32_t* continuation_k;
-  const double* alphas_nk;
-  const double* betas_nk;
-};
-
-/// Probability of rows first..last-1 having their tags without being continued, as a product of probabilities
-/// (invariant 2): P(y_first) prod_t P(y_t | y_t-1) P(not continued | y_last-1).
-template <typename scalar_t>
-double span_probability(const Scores<scalar_t>& scores, const SpanTables& tables, int64_t first, int64_t last,
-                        int64_t sentence_end) {
-  const int64_t K = scores.shape.K;
-  const double* alphas = tables.alphas_nk + first * K;
-  const double* betas = tables.betas_nk + first * K;
-  const int32_t* tags = tables.tags_n;
-  auto onward = [&](int64_t row, int64_t from, int64_t to) {
-    return onward_score(K, scores.transitions_kk.data(), scores.emissions_of(row), tables.betas_nk + row * K,
-                        from, to);
-  };
-  double log_probability = alphas[tags[first]] + betas[tags[first]] -
-                           log_sum_exp(K, [&](int64_t j) { return alphas[j] + betas[j]; });
-  for (int64_t row = first + 1; row < last; ++row) {
-    if (log_probability == kNegativeInfinity) return 0;  // invariant 1: the next beta may be -inf too
-    log_probability += onward(row, tags[row - 1], tags[row]) - tables.betas_nk[(row - 1) * K + tags[row - 1]];
-  }
-  const int32_t tag = tags[last - 1];
-  const int32_t continuation = tables.continuation_k[tag];
-  if (log_probability == kNegativeInfinity) return 0;
-  if (last < sentence_end && continuation != -1) {
-    const double leaving = log_sum_exp(
-        K, [&](int64_t j) { return j == continuation ? kNegativeInfinity : onward(last, tag, j); });
-    log_probability += leaving - tables.betas_nk[(last - 1) * K + tag];
-  }
-  return std::min(std::exp(log_probability), 1.0);
-}
-
 std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
     const at::Tensor& emissions, const at::Tensor& path_tags, const at::Tensor& offsets,
     const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& transitions,
@@ -326,8 +271,13 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
     const Scores<scalar_t> scores(problem);
     const std::vector<double> log_z = forward_backward(scores, alphas_nk.data(), betas_nk.data());
     std::copy(log_z.begin(), log_z.end(), log_partition.mutable_data_ptr<scalar_t>());
-    const SpanTables tables{path_tags.const_data_ptr<int32_t>(), continuation.const_data_ptr<int32_t>(),
-                            alphas_nk.data(), betas_nk.data()};
+    const CrfSpanTables<scalar_t> tables{scores.shape.K,
+                                         scores.transitions_kk.data(),
+                                         scores.emissions_nk,
+                                         path_tags.const_data_ptr<int32_t>(),
+                                         continuation.const_data_ptr<int32_t>(),
+                                         alphas_nk.data(),
+                                         betas_nk.data()};
     const int32_t* spans_s2 = spans.const_data_ptr<int32_t>();
     scalar_t* posteriors_s = posteriors.mutable_data_ptr<scalar_t>();
     for (int64_t s = 0; s < spans.size(0); ++s) {
@@ -335,7 +285,7 @@ std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cpu(
       // The first offset past `first` ends the sentence that holds it.
       const int32_t sentence_end = *std::upper_bound(scores.offsets, scores.offsets + offsets.numel(), first);
       posteriors_s[s] =
-          static_cast<scalar_t>(span_probability(scores, tables, first, spans_s2[2 * s + 1], sentence_end));
+          static_cast<scalar_t>(crf_span_probability(tables, first, spans_s2[2 * s + 1], sentence_end));
     }
   });
   return {posteriors, log_partition};

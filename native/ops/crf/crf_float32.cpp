@@ -48,6 +48,13 @@ void find_unreachable(const CrfMoveScores<float>& moves, int64_t K, int64_t step
 
 }  // namespace
 
+CrfFloat32& begin_float32(const CrfTensors& problem) {
+  static thread_local CrfFloat32 crf;
+  const CrfShape shape = problem.shape();
+  crf.begin(problem.offsets.const_data_ptr<int32_t>(), shape.B, shape.K);
+  return crf;
+}
+
 void CrfFloat32::begin(const int32_t* offsets, int64_t B, int64_t K) {
   const CrfKernels& kernels = crf_kernels();
   B_ = B;

@@ -65,6 +65,9 @@ class CrfFloat32 {
   Buffer<double> group_sums_;  // [groups, K * K + 2 K]
 };
 
+/// That of this thread, set to the batch of a problem; its memory serves every call of the thread.
+CrfFloat32& begin_float32(const CrfTensors& problem);
+
 /// float32 keeps four digits behind the point up to here.
 constexpr float kLargestViterbiScore = 1e4f;
 

@@ -1,13 +1,12 @@
 #include "ops/tagger/tagger_float32.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "ops/support/gemm.h"
 #include "ops/support/isa.h"
+#include "ops/support/tasks.h"
 #include "ops/tagger/tagger_kernels.h"
 
 namespace albert_ner::ops {
@@ -20,20 +19,9 @@ const TaggerKernels& tagger_kernels() {
 
 namespace {
 
-constexpr int64_t kRowsPerTask = 256;
 /// Features and hidden states have masks of their own.
 constexpr uint32_t kFeaturesStream = 0x51ed270bU;
 constexpr uint32_t kHiddenStream = 0x2c1b3c6dU;
-
-/// body(first row, rows) over all rows, in parallel.
-template <typename Body>
-void for_each_block(int64_t N, Body body) {
-  at::parallel_for(0, (N + kRowsPerTask - 1) / kRowsPerTask, 1, [&](int64_t first, int64_t last) {
-    for (int64_t block = first; block < last; ++block) {
-      body(block * kRowsPerTask, std::min(kRowsPerTask, N - block * kRowsPerTask));
-    }
-  });
-}
 
 /// Adds weight * counts of the tags to the sums and takes them from d_emissions; returns the paths' summed
 /// scores.
@@ -140,15 +128,11 @@ void TaggerFloat32::classifier_gradients(const TaggerPointers<const float*>& hea
   const int64_t width = 2 * sizes_.H;
   const GemmKernels& gemm = gemm_kernels();
   const float* d_emissions = d_emissions_.data();
-  at::parallel_for(0, (width + kTransposedColumns - 1) / kTransposedColumns, 1,
-                   [&](int64_t first, int64_t last) {
-                     for (int64_t column = first * kTransposedColumns;
-                          column < std::min(width, last * kTransposedColumns); column += kTransposedColumns) {
-                       gemm.multiply_transposed({K, N_, std::min(kTransposedColumns, width - column)},
-                                                {d_emissions, K}, {hidden + column, width, 1},
-                                                {gradients.classifier_weight + column, width});
-                     }
-                   });
+  for_each_task((width + kTransposedColumns - 1) / kTransposedColumns, [&](int64_t task) {
+    const int64_t column = task * kTransposedColumns;
+    gemm.multiply_transposed({K, N_, std::min(kTransposedColumns, width - column)}, {d_emissions, K},
+                             {hidden + column, width, 1}, {gradients.classifier_weight + column, width});
+  });
   lstm_kernels().sum_rows(d_emissions, N_, K, gradients.classifier_bias);
   float* packed = packed_classifier_.data();
   gemm.pack({head.classifier_weight, width, 1}, K, width, packed);

@@ -2,6 +2,14 @@ import test from 'ava';
 import type { NativeOpTensor } from '../../../lib/native/binding.js';
 import { offsetsOf, seeded } from '../../support/crf-reference.js';
 import {
+  type LstmProblem,
+  lstm,
+  lstmArgs,
+  mirroredLstm,
+  mirroredRows,
+  randomLstm,
+} from '../../support/lstm-problem.js';
+import {
   addon,
   codeOf,
   type Dtype,
@@ -12,51 +20,6 @@ import {
   numbers,
   tensor,
 } from '../../support/native.js';
-
-interface LstmProblem {
-  lengths: number[];
-  D: number;
-  H: number;
-  /** [N*D] */
-  features: number[];
-  /** w_ih, w_hh, b_ih, b_hh, then the same of the reverse direction. */
-  weights: { shape: number[]; values: number[] }[];
-}
-
-function randomLstm(seed: number, lengths: number[], D: number, H: number): LstmProblem {
-  const random = seeded(seed);
-  const N = lengths.reduce((sum, length) => sum + length, 0);
-  const shapes = [[4 * H, D], [4 * H, H], [4 * H], [4 * H]];
-  return {
-    lengths,
-    D,
-    H,
-    features: normals(random, N * D),
-    weights: [...shapes, ...shapes].map((shape) => ({
-      shape,
-      values: normals(
-        random,
-        shape.reduce((product, size) => product * size, 1),
-        0.4,
-      ),
-    })),
-  };
-}
-
-function args({ lengths, D, features, weights }: LstmProblem, dtype: Dtype): NativeOpTensor[] {
-  return [
-    tensor([features.length / D, D], features, dtype),
-    int32(offsetsOf(lengths)),
-    ...weights.map(({ shape, values }) => tensor(shape, values, dtype)),
-  ];
-}
-
-function run(problem: LstmProblem, dtype: Dtype = 'float64', gradOutput?: number[]) {
-  const N = problem.features.length / problem.D;
-  const grads = gradOutput && [tensor([N, 2 * problem.H], gradOutput, dtype)];
-  const { outputs, gradients } = addon._callOp('albert_ner::bilstm', args(problem, dtype), grads);
-  return { output: numbers(outputs[0]), gradients: gradients.map(numbers) };
-}
 
 /** torch's own LSTM on the packed sequence: rows time-major, longest sentence first. Returns to our row order. */
 function torchLstm(problem: LstmProblem, dtype: Dtype, gradOutput: number[]) {
@@ -113,7 +76,7 @@ test('outputs and gradients equal those of torch on the packed sequence', (t) =>
     const problem = randomLstm(D + H, RAGGED, D, H);
     const rows = problem.features.length / D;
     const gradOutput = normals(seeded(99), rows * 2 * H);
-    const ours = run(problem, 'float32', gradOutput);
+    const ours = lstm(problem, 'float32', gradOutput);
     const theirs = torchLstm(problem, 'float32', gradOutput);
     t.true(largestDifference(ours.output, theirs.output) < 1e-5);
     ours.gradients.forEach((gradient, index) => {
@@ -129,8 +92,8 @@ test('gradients equal central differences in float64', (t) => {
   const N = 8;
   const gradOutput = normals(seeded(6), N * 4);
   const loss = (changed: LstmProblem) =>
-    run(changed).output.reduce((sum, value, k) => sum + value * gradOutput[k], 0);
-  const { gradients } = run(problem, 'float64', gradOutput);
+    lstm(changed).output.reduce((sum, value, k) => sum + value * gradOutput[k], 0);
+  const { gradients } = lstm(problem, 'float64', gradOutput);
   const h = 1e-6;
   const check = (
     values: number[],
@@ -158,7 +121,7 @@ test('gradients equal central differences in float64', (t) => {
 
 test('a batch gives what its sentences give alone', (t) => {
   const problem = randomLstm(7, RAGGED, 6, 5);
-  const { output } = run(problem);
+  const { output } = lstm(problem);
   const offsets = offsetsOf(RAGGED);
   RAGGED.forEach((length, b) => {
     const alone = {
@@ -166,7 +129,7 @@ test('a batch gives what its sentences give alone', (t) => {
       lengths: [length],
       features: problem.features.slice(offsets[b] * 6, offsets[b + 1] * 6),
     };
-    const expected = run(alone).output;
+    const expected = lstm(alone).output;
     t.true(largestDifference(output.slice(offsets[b] * 10, offsets[b + 1] * 10), expected) < 1e-12);
   });
 });
@@ -174,26 +137,14 @@ test('a batch gives what its sentences give alone', (t) => {
 test('a reversed sentence with swapped directions gives the reversed output with swapped halves', (t) => {
   const H = 4;
   const problem = randomLstm(8, [9], 5, H);
-  const reverseRows = (values: number[], width: number) =>
-    Array.from({ length: values.length / width }, (_, row) =>
-      values.slice(row * width, (row + 1) * width),
-    ).reverse();
-  const mirrored = {
-    ...problem,
-    features: reverseRows(problem.features, 5).flat(),
-    weights: [...problem.weights.slice(4), ...problem.weights.slice(0, 4)],
-  };
-  const expected = reverseRows(run(mirrored).output, 2 * H).flatMap((row) => [
-    ...row.slice(H),
-    ...row.slice(0, H),
-  ]);
-  t.true(largestDifference(run(problem).output, expected) < 1e-12);
+  const expected = mirroredRows(problem.lengths, lstm(mirroredLstm(problem)).output, [H, H]);
+  t.true(largestDifference(lstm(problem).output, expected) < 1e-12);
 });
 
 test('no batch, no row and only empty sentences are fine', (t) => {
   for (const lengths of [[], [0], [0, 0]]) {
     const problem = randomLstm(9, lengths, 3, 2);
-    const { output, gradients } = run(problem, 'float64', []);
+    const { output, gradients } = lstm(problem, 'float64', []);
     t.deepEqual(output, []);
     t.true(gradients.flat().every((value) => value === 0));
   }
@@ -227,13 +178,13 @@ test('a sentence of 5,000 units equals the plain recursion in both directions', 
     ...forward.slice(row * H, (row + 1) * H),
     ...reverse.slice((T - 1 - row) * H, (T - row) * H),
   ]);
-  t.true(largestDifference(run(problem).output, expected) < 1e-10);
-  t.true(largestDifference(run(problem, 'float32').output, expected) < 1e-4);
+  t.true(largestDifference(lstm(problem).output, expected) < 1e-10);
+  t.true(largestDifference(lstm(problem, 'float32').output, expected) < 1e-4);
 });
 
 test('nothing is saved without gradients, and none is made for features that need none', (t) => {
   const problem = randomLstm(13, [3, 2], 4, 3);
-  const arguments_ = args(problem, 'float64');
+  const arguments_ = lstmArgs(problem, 'float64');
   const [, gates, cells] = addon._callOp('albert_ner::_bilstm_forward', [...arguments_, false]).outputs;
   t.deepEqual([gates.data.length, cells.data.length], [0, 0]);
 
@@ -256,7 +207,7 @@ test('nothing is saved without gradients, and none is made for features that nee
 
 test('arguments that disagree are refused', (t) => {
   const problem = randomLstm(12, [2, 3], 4, 3);
-  const good = args(problem, 'float64');
+  const good = lstmArgs(problem, 'float64');
   const replaced = (index: number, value: NativeOpTensor) =>
     good.map((arg, other) => (other === index ? value : arg));
   const wrong = [

@@ -3,21 +3,15 @@ import fc from 'fast-check';
 import { tagConstraints } from '../../../lib/labels/constraints.js';
 import { TagSet } from '../../../lib/labels/scheme.js';
 import { gradients, marginals, nll, viterbi } from '../../support/crf-ops.js';
-import { type CrfProblem, constrain, pathScore, randomProblem, seeded } from '../../support/crf-reference.js';
+import {
+  type CrfProblem,
+  constrain,
+  pathScore,
+  randomProblem,
+  rounded,
+  seeded,
+} from '../../support/crf-reference.js';
 import { largestDifference } from '../../support/native.js';
-
-/** The problem as float32 has it, so that both types solve the same one. */
-function rounded(problem: CrfProblem): CrfProblem {
-  const round = (values: number[]) => values.map(Math.fround);
-  const { emissions, transitions, start, end } = problem;
-  return {
-    ...problem,
-    emissions: round(emissions),
-    transitions: round(transitions),
-    start: round(start),
-    end: round(end),
-  };
-}
 
 /** What float32 gives differs from float64 by at most 1e-4, relative where values are large. */
 function agrees(free: CrfProblem): boolean {

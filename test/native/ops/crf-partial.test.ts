@@ -1,4 +1,5 @@
 import test from 'ava';
+import fc from 'fast-check';
 import { tagConstraints } from '../../../lib/labels/constraints.js';
 import { TagSet } from '../../../lib/labels/scheme.js';
 import type { NativeOpTensor } from '../../../lib/native/binding.js';
@@ -10,6 +11,7 @@ import {
   decodingArgs,
   logSumExp,
   randomProblem,
+  rounded,
   seeded,
 } from '../../support/crf-reference.js';
 import { codeOf, type Dtype, largestDifference, numbers, tensor } from '../../support/native.js';
@@ -29,9 +31,14 @@ function partialArgs(problem: CrfProblem, allowed: readonly boolean[], dtype: Dt
 const partialNll = (problem: CrfProblem, allowed: readonly boolean[], dtype: Dtype = 'float64') =>
   numbers(call('crf_partial_nll', partialArgs(problem, allowed, dtype)).outputs[0]);
 
-function partialGradients(problem: CrfProblem, allowed: readonly boolean[], weights: number[]): number[][] {
-  const seed = tensor([weights.length], weights, 'float64');
-  return call('crf_partial_nll', partialArgs(problem, allowed), [seed])
+function partialGradients(
+  problem: CrfProblem,
+  allowed: readonly boolean[],
+  weights: number[],
+  dtype: Dtype = 'float64',
+): number[][] {
+  const seed = tensor([weights.length], weights, dtype);
+  return call('crf_partial_nll', partialArgs(problem, allowed, dtype), [seed])
     .gradients.filter((gradient) => gradient !== null)
     .map(numbers);
 }
@@ -127,10 +134,31 @@ test('forbidden moves stay forbidden, and an annotation without legal path is na
   t.regex(error.message, /sentence 1/);
 });
 
-test('float32 stays close to float64', (t) => {
+test('float32 stays close to float64, losses to 1e-3 and gradients to 1e-4', (t) => {
   const problem = randomProblem(seeded(9), { K: 9, lengths: [500, 3, 40] });
   const allowed = someAllowed(problem, 10);
   t.true(largestDifference(partialNll(problem, allowed, 'float32'), partialNll(problem, allowed)) < 1e-3);
+
+  const arbitrary = fc.record({
+    K: fc.integer({ min: 1, max: 30 }),
+    lengths: fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 12 }),
+    seed: fc.integer({ min: 0, max: 1e6 }),
+    deviation: fc.constantFrom(0.1, 1, 5, 20, 100),
+    share: fc.constantFrom(0, 0.1, 0.5, 1),
+  });
+  fc.assert(
+    fc.property(arbitrary, ({ seed, share, ...options }) => {
+      const exact = rounded(randomProblem(seeded(seed), options));
+      const open = someAllowed(exact, seed + 1, share);
+      const weights = exact.lengths.map((_, b) => 1 - b / 8);
+      const expected = partialGradients(exact, open, weights);
+      return partialGradients(exact, open, weights, 'float32').every((gradient, index) => {
+        const scale = expected[index].reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
+        return largestDifference(gradient, expected[index]) <= 1e-4 * scale;
+      });
+    }),
+    { numRuns: 60, seed: 23 },
+  );
 });
 
 test('a mask of another shape or dtype is refused', (t) => {

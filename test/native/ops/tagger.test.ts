@@ -1,69 +1,18 @@
 import test from 'ava';
-import type { NativeOpTensor } from '../../../lib/native/binding.js';
-import { offsetsOf, seeded } from '../../support/crf-reference.js';
-import { addon, codeOf, int32, largestDifference, normals, numbers, tensor } from '../../support/native.js';
-
-interface Step {
-  loss: number;
-  /** In the order of the head's tensors. */
-  gradients: number[][];
-  featuresGradient?: number[];
-}
-
-interface TaggerProblem {
-  lengths: number[];
-  D: number;
-  features: number[];
-  tags: number[];
-  shapes: number[][];
-  head: number[][];
-}
-
-function randomTagger(seed: number, lengths: number[], [D, H, K]: [number, number, number]): TaggerProblem {
-  const random = seeded(seed);
-  const N = lengths.reduce((sum, length) => sum + length, 0);
-  const direction = [[4 * H, D], [4 * H, H], [4 * H], [4 * H]];
-  const shapes = [...direction, ...direction, [K, 2 * H], [K], [K, K], [K], [K]];
-  return {
-    lengths,
-    D,
-    features: normals(random, N * D),
-    tags: Array.from({ length: N }, () => random.int(K)),
-    shapes,
-    head: shapes.map((shape) =>
-      normals(
-        random,
-        shape.reduce((product, size) => product * size, 1),
-        0.3,
-      ),
-    ),
-  };
-}
-
-const single = (shape: number[], values: number[]) => tensor(shape, values, 'float32');
-const headTensors = ({ shapes, head }: TaggerProblem) =>
-  shapes.map((shape, index) => single(shape, head[index]));
-
-function inputs({ lengths, D, features, tags }: TaggerProblem): NativeOpTensor[] {
-  return [single([tags.length, D], features), int32(offsetsOf(lengths)), int32(tags)];
-}
-
-/** The fused operator. */
-function fused(problem: TaggerProblem, dropout = 0, seed = 1, featuresGrad = false): Step {
-  const { outputs } = addon._callOp('albert_ner::tagger_loss', [
-    ...inputs(problem),
-    headTensors(problem),
-    dropout,
-    seed,
-    featuresGrad,
-  ]);
-  const [loss, ...rest] = outputs.map(numbers);
-  return { loss: loss[0], gradients: rest.slice(0, 13), featuresGradient: rest[13] };
-}
+import { addon, codeOf, float16, largestDifference, numbers } from '../../support/native.js';
+import {
+  batchTensors,
+  headTensors,
+  randomTagger,
+  single,
+  type TaggerProblem,
+  type TaggerStep,
+  taggerLoss,
+} from '../../support/tagger-problem.js';
 
 /** The same through the separate operators and their gradients. */
-function composed(problem: TaggerProblem): Step {
-  const [features, offsets, tags] = inputs(problem);
+function composed(problem: TaggerProblem): TaggerStep {
+  const [features, offsets, tags] = batchTensors(problem);
   const head = headTensors(problem);
   const N = problem.tags.length;
   const lstm = [features, offsets, ...head.slice(0, 8)];
@@ -85,12 +34,15 @@ function composed(problem: TaggerProblem): Step {
   };
 }
 
-function descend(problem: TaggerProblem, { gradients }: Step, rate: number): TaggerProblem {
+function descend(problem: TaggerProblem, { gradients }: TaggerStep, rate: number): TaggerProblem {
   const head = problem.head.map((values, index) =>
     values.map((value, k) => Math.fround(value - rate * gradients[index][k])),
   );
   return { ...problem, head };
 }
+
+/** libtorch's number of the dtype. */
+const FLOAT32 = 6;
 
 const RAGGED = [7, 0, 1, 23, 2, 9, 40];
 
@@ -102,7 +54,7 @@ test('loss and gradients are those of the separate operators', (t) => {
     [300, 33, 23],
   ] as [number, number, number][]) {
     const problem = randomTagger(sizes[0], RAGGED, sizes);
-    const ours = fused(problem, 0, 1, true);
+    const ours = taggerLoss(problem, { featuresGrad: true });
     const theirs = composed(problem);
     t.true(Math.abs(ours.loss - theirs.loss) < 1e-5);
     t.true(largestDifference(ours.featuresGradient as number[], theirs.featuresGradient as number[]) < 1e-5);
@@ -117,7 +69,7 @@ test('100 steps give the losses of 100 steps through the separate operators', (t
   let theirs = ours;
   let [first, last] = [0, 0];
   for (let step = 0; step < 100; step += 1) {
-    const a = fused(ours);
+    const a = taggerLoss(ours);
     const b = composed(theirs);
     t.true(Math.abs(a.loss - b.loss) < 1e-4, `step ${step}: ${a.loss} and ${b.loss}`);
     if (step === 0) first = a.loss;
@@ -128,10 +80,27 @@ test('100 steps give the losses of 100 steps through the separate operators', (t
   t.true(last < first / 2);
 });
 
+test('float16 rows give what their float32 values give, to the bit', (t) => {
+  const problem = randomTagger(8, RAGGED, [13, 8, 5]);
+  // Subnormal halves, the largest, and both zeros.
+  problem.features.splice(0, 6, 2 ** -24, -3 * 2 ** -24, 65504, -65504, 0, -0);
+  const shape = [problem.tags.length, problem.D];
+  const halves = float16(shape, Float32Array.from(problem.features));
+  const [wide] = addon._callOp('aten::to.dtype', [halves, FLOAT32, false, false, null]).outputs;
+  t.deepEqual(numbers(wide).slice(0, 6), problem.features.slice(0, 6));
+  for (const dropout of [0, 0.3]) {
+    const options = { dropout, featuresGrad: true };
+    t.deepEqual(
+      taggerLoss(problem, { ...options, features: halves }),
+      taggerLoss(problem, { ...options, features: wide }),
+    );
+  }
+});
+
 test('no gradient of the features is made when none is wanted, and nothing else changes', (t) => {
   const problem = randomTagger(4, RAGGED, [12, 8, 5]);
-  const without = fused(problem);
-  const { featuresGradient, ...rest } = fused(problem, 0, 1, true);
+  const without = taggerLoss(problem);
+  const { featuresGradient, ...rest } = taggerLoss(problem, { featuresGrad: true });
   t.is(without.featuresGradient, undefined);
   t.is(featuresGradient?.length, problem.features.length);
   t.deepEqual([without.loss, without.gradients], [rest.loss, rest.gradients]);
@@ -139,10 +108,15 @@ test('no gradient of the features is made when none is wanted, and nothing else 
 
 test('a seed decides what dropout drops, and gradients are those of the loss it gave', (t) => {
   const problem = randomTagger(5, [9, 4], [6, 8, 3]);
-  const { loss, gradients, featuresGradient } = fused(problem, 0.4, 7, true);
-  t.is(fused(problem, 0.4, 7).loss, loss);
-  t.not(fused(problem, 0.4, 8).loss, loss);
-  const lossAt = (change: Partial<TaggerProblem>) => fused({ ...problem, ...change }, 0.4, 7).loss;
+  const { loss, gradients, featuresGradient } = taggerLoss(problem, {
+    dropout: 0.4,
+    seed: 7,
+    featuresGrad: true,
+  });
+  t.is(taggerLoss(problem, { dropout: 0.4, seed: 7 }).loss, loss);
+  t.not(taggerLoss(problem, { dropout: 0.4, seed: 8 }).loss, loss);
+  const lossAt = (change: Partial<TaggerProblem>) =>
+    taggerLoss({ ...problem, ...change }, { dropout: 0.4, seed: 7 }).loss;
   const h = 1e-2;
   const slope = (values: number[], k: number, rebuild: (moved: number[]) => Partial<TaggerProblem>) => {
     const moved = (by: number) => rebuild(values.map((value, other) => (other === k ? value + by : value)));
@@ -169,11 +143,11 @@ test('forbidden moves have gradient 0, and tags that use one give an infinite lo
   const problem = randomTagger(6, [5, 3], [6, 8, 3]);
   problem.tags = problem.tags.map((_, row) => row % 2);
   problem.head[10][2] = Number.NEGATIVE_INFINITY;
-  const { loss, gradients } = fused(problem);
+  const { loss, gradients } = taggerLoss(problem);
   t.true(Number.isFinite(loss));
   t.is(gradients[10][2], 0);
   t.is(
-    fused({ ...problem, tags: problem.tags.map((tag) => (tag === 1 ? 2 : 0)) }).loss,
+    taggerLoss({ ...problem, tags: problem.tags.map((tag) => (tag === 1 ? 2 : 0)) }).loss,
     Number.POSITIVE_INFINITY,
   );
 });
@@ -182,7 +156,7 @@ test('arguments that disagree are refused', (t) => {
   const problem = randomTagger(7, [2, 3], [6, 8, 3]);
   const refused = (changed: TaggerProblem, dropout = 0) =>
     t.is(
-      codeOf(() => fused(changed, dropout)),
+      codeOf(() => taggerLoss(changed, { dropout })),
       'ERR_INVALID_ARGUMENT',
     );
   refused({ ...problem, tags: [0, 1, 2, 3, 0] });

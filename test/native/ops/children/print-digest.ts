@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { call } from '../../../support/crf-ops.js';
 import { decodingArgs, nllArgs, offsetsOf, randomProblem, seeded } from '../../../support/crf-reference.js';
 import { addon, int32, normals, tensor } from '../../../support/native.js';
+import { batchTensors, headTensors, randomTagger } from '../../../support/tagger-problem.js';
 
 const random = seeded(1);
 const lengths = Array.from({ length: 61 }, () => random.int(40));
@@ -16,6 +17,7 @@ const weights = [...shapes, ...shapes].map((shape) => {
   const count = shape.reduce((product, size) => product * size, 1);
   return tensor(shape, normals(random, count, 0.3), 'float32');
 });
+const tagger = randomTagger(3, lengths, [D, H, 9]);
 const ones = tensor([lengths.length], new Array<number>(lengths.length).fill(1), 'float32');
 const results = [
   call('crf_nll', nllArgs(problem, 'float32'), [ones]),
@@ -26,6 +28,7 @@ const results = [
     [tensor([N, D], normals(random, N * D), 'float32'), int32(offsetsOf(lengths)), ...weights],
     [tensor([N, 2 * H], normals(random, N * 2 * H), 'float32')],
   ),
+  addon._callOp('albert_ner::tagger_loss', [...batchTensors(tagger), headTensors(tagger), 0.3, 5, true]),
 ];
 const digest = createHash('sha256');
 for (const { outputs, gradients } of results) {
