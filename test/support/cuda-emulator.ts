@@ -100,7 +100,7 @@ function inputsHash(command: readonly string[]): string {
 }
 
 /** Folder of the libtorch the addon was built with. */
-function libtorchFolder(): string {
+export function libtorchFolder(): string {
   const cache = readFileSync(join(repoRoot, 'build', 'CMakeCache.txt'), 'utf8');
   return /^ALBERT_NER_LIBTORCH:PATH=(.+)$/m.exec(cache)?.[1] as string;
 }
@@ -120,7 +120,7 @@ export function buildEmulatedOps(variant: string, flags: readonly string[] = [])
     .filter((path) => path.endsWith('.cu'));
   return buildEmulated({
     name: `emulated-ops-${variant}`,
-    sources: [...kernels, 'test/native/cuda/emulated-ops.cpp'],
+    sources: [...kernels, 'test/native/cuda/emulated-ops.cpp', 'test/native/cuda/stand-in.cpp'],
     flags: ['-fPIC', '-shared', '-include', join(emulatorFolder, 'emulator.h'), ...headers, ...flags],
     linkFlags: [`-L${join(torch, 'lib')}`, '-ltorch_cpu', '-lc10', `-Wl,-rpath,${join(torch, 'lib')}`],
   });
