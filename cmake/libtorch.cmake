@@ -1,7 +1,8 @@
 # Finds libtorch and defines the imported targets albert_ner::torch_cpu and albert_ner::c10.
 #
 # Linked by path instead of find_package(Torch): the config file of a CUDA wheel demands the whole CUDA toolkit.
-# Only torch_cpu and c10 are linked, so one addon runs with CPU and CUDA builds of the same version.
+# Only torch_cpu and c10 are linked (and c10_cuda where CUDA kernels are built, see cuda.cmake), never torch_cuda: so one
+# addon runs with CPU and CUDA builds of the same version.
 
 set(ALBERT_NER_LIBTORCH "" CACHE PATH "Folder with include/ and lib/ of libtorch (the 'torch' folder of a wheel, or an unpacked libtorch)")
 

@@ -18,11 +18,11 @@ void set_head(SessionState& state, model::Head head) {
   state.head.emplace(std::move(head));
 }
 
-/// Windows of `units` with their features, on the CPU where the head lives.
-features::PackedFeatures encode_on_cpu(SessionState& state, const encoder::PackedUnits& units,
-                                       const std::vector<int64_t>& windows) {
+/// Windows of `units` with their features, on the encoder's device.
+features::PackedFeatures encode_windows(SessionState& state, const encoder::PackedUnits& units,
+                                        const std::vector<int64_t>& windows) {
   features::PackedFeatures pack;
-  pack.rows = encoder_of(state).encode(units, windows).cpu();
+  pack.rows = encoder_of(state).encode(units, windows);
   std::vector<int32_t> offsets = {0};
   for (int64_t window : windows) {
     const auto begin = units.ids.begin() + units.offsets[window];
@@ -63,7 +63,7 @@ Napi::Value init_head(const Call& call) {
   const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[1], "seed"));
   return call.queue<Nothing>(
       [config, seed](SessionState& state) {
-        set_head(state, model::Head(config, seed));
+        set_head(state, model::Head(config, seed, model::head_device(state.device)));
         return Nothing();
       },
       from_nothing);
@@ -74,7 +74,7 @@ Napi::Value load_head(const Call& call) {
   const model::TensorFile file = to_tensor_file(call.info[1]);
   return call.queue<Nothing>(
       [config, file](SessionState& state) {
-        set_head(state, model::Head(config, file));
+        set_head(state, model::Head(config, file, model::head_device(state.device)));
         return Nothing();
       },
       from_nothing);
@@ -107,7 +107,7 @@ Napi::Value encode(const Call& call) {
         const int64_t F = encoder_of(state).config().feature_size();
         at::Tensor rows = at::empty({static_cast<int64_t>(units.ids.size()), F}, at::kFloat);  // [N, F]
         model::for_each_batch(lengths, cancellation, [&](const std::vector<int64_t>& windows) {
-          const at::Tensor encoded = encode_on_cpu(state, units, windows).rows;
+          const at::Tensor encoded = encode_windows(state, units, windows).rows.cpu();
           int64_t row = 0;
           for (int64_t window : windows) {
             rows.narrow(0, units.offsets[window], lengths[window])
@@ -147,7 +147,7 @@ Napi::Value append_features(const Call& call) {
         std::vector<int64_t> all(lengths.size());
         for (size_t b = 0; b < all.size(); ++b) all[b] = static_cast<int64_t>(b);
         // One pass for the whole batch keeps the store all or nothing; callers choose its size.
-        shared->append(encode_on_cpu(state, units, all));
+        shared->append(encode_windows(state, units, all));
         return Nothing();
       },
       from_nothing, cancellation);
@@ -176,7 +176,7 @@ Napi::Value tag(const Call& call) {
       [units, plan, cancellation](SessionState& state) {
         const model::Head& head = head_of(state);
         auto features = [&](const std::vector<int64_t>& windows) {
-          return encode_on_cpu(state, units, windows);
+          return encode_windows(state, units, windows);
         };
         return model::tag_windows(head, plan, features, cancellation);
       },

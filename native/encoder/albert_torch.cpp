@@ -23,6 +23,7 @@
 #include <numeric>
 
 #include "common/check.h"
+#include "common/on_device.h"
 #include "encoder/albert.h"
 
 namespace albert_ner::encoder {
@@ -31,10 +32,6 @@ namespace {
 bool ends_with(const std::string& text, const std::string& suffix) {
   return text.size() >= suffix.size() &&
          text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
-}
-
-at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
 }
 
 }  // namespace
@@ -122,7 +119,7 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator
 at::Tensor Dropout::operator()(const at::Tensor& rows) {
   if (probability == 0) return rows;
   // Made on the CPU, where the generator lives, so that a seed means the same on every device.
-  return rows * dropout_mask(rows.sizes(), probability, generator).to(rows.device());
+  return rows * on_device(dropout_mask(rows.sizes(), probability, generator), rows.device());
 }
 
 Albert::Albert(AlbertConfig config, NamedTensors weights) : config_(config), weights_(std::move(weights)) {
@@ -190,12 +187,12 @@ at::Tensor Albert::embed(const TokenPack& pack) const {
     for (int64_t position = 0; position < length; ++position) positions.push_back(position);
   }
   at::Tensor words =
-      at::embedding(weight("embeddings.word_embeddings.weight"), to_device(pack.ids, device()));  // [M, E]
+      at::embedding(weight("embeddings.word_embeddings.weight"), on_device(pack.ids, device()));  // [M, E]
   const at::Tensor places =
-      at::embedding(weight("embeddings.position_embeddings.weight"), to_device(positions, device()));
+      at::embedding(weight("embeddings.position_embeddings.weight"), on_device(positions, device()));
   const at::Tensor& type_table = weight("embeddings.token_type_embeddings.weight");
   const at::Tensor types = pack.types.empty() ? type_table.select(0, 0)
-                                              : at::embedding(type_table, to_device(pack.types, device()));
+                                              : at::embedding(type_table, on_device(pack.types, device()));
   if (config_.layout == Layout::kBright) {
     words = at::linear(words, weight("embeddings.word_embeddings_2.weight"));  // [M, D]
     return layer_norm(words + types + places, "embeddings.LayerNorm");
@@ -326,7 +323,7 @@ at::Tensor Albert::encode(const PackedUnits& units, const std::vector<int64_t>& 
   if (pack.ids.empty()) return at::zeros({0, config_.feature_size()}, weights_.front().second.options());
   const int64_t last = *std::max_element(config_.feature_layers.begin(), config_.feature_layers.end());
   const std::vector<at::Tensor> states = hidden_states(pack, last, dropout);
-  const at::Tensor rows = to_device(pack_row, device());
+  const at::Tensor rows = on_device(pack_row, device());
   std::vector<at::Tensor> features;
   for (int64_t layer : config_.feature_layers) features.push_back(states[layer].index_select(0, rows));
   return features.size() == 1 ? features.front() : at::cat(features, 1);  // [N, F]

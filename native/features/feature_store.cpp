@@ -58,7 +58,7 @@ void FeatureStore::append(const PackedFeatures& pack) {
   check_argument(width_ == 0 || rows.size(1) == width_, "features", "width " + std::to_string(width_),
                  rows.size(1));
   width_ = rows.size(1);
-  const at::Tensor halves = rows.to(at::kHalf).contiguous();  // [n, D]
+  const at::Tensor halves = rows.to(at::kHalf).cpu().contiguous();  // [n, D]
   write_all(fd_, static_cast<const char*>(halves.const_data_ptr()), halves.nbytes(),
             static_cast<off_t>(row_count() * width_ * static_cast<int64_t>(sizeof(at::Half))));
   ids_.insert(ids_.end(), pack.ids.begin(), pack.ids.end());

@@ -9,9 +9,9 @@
 
 namespace albert_ner::features {
 
-/// Rows of a pack on the CPU, with the units they are of.
+/// Rows of a pack, with the units they are of; units and offsets are on the CPU.
 struct PackedFeatures {
-  at::Tensor rows;           // [N, D] float32, or float16 as stored
+  at::Tensor rows;           // [N, D] float32, or float16 as stored; on any device
   std::vector<int32_t> ids;  // [N]
   at::Tensor offsets;        // [B+1] int32
 };
@@ -29,8 +29,8 @@ class FeatureStore {
   /// kInternal when the disk is full.
   void append(const PackedFeatures& pack);
 
-  /// The sequences, in the order asked for, their rows as stored. Throws kInvalidArgument for a number that
-  /// isn't in the store.
+  /// The sequences, in the order asked for, on the CPU, their rows as stored. Throws kInvalidArgument for a
+  /// number that isn't in the store.
   PackedFeatures gather(const std::vector<int64_t>& sequences);
 
   int64_t sequence_count() const { return static_cast<int64_t>(first_row_.size()) - 1; }

@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
@@ -14,6 +15,7 @@
 #include <limits>
 
 #include "common/check.h"
+#include "common/on_device.h"
 #include "encoder/albert.h"
 #include "model/ngrams.h"
 
@@ -105,23 +107,34 @@ at::Tensor continuation_table(const HeadConfig& config) {
 
 }  // namespace
 
-Head::Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> parameters)
-    : config_(std::move(config)), parameters_(std::move(parameters)) {
-  const int64_t K = config_.tag_count;
-  forbidden_transitions_ = forbidden(config_.allowed_transitions, {K, K});
-  forbidden_starts_ = forbidden(config_.allowed_starts, {K});
-  forbidden_ends_ = forbidden(config_.allowed_ends, {K});
-  continuation_ = continuation_table(config_);
+at::Device head_device(at::Device device) {
+  const c10::DispatchKey key = c10::computeDispatchKey(std::nullopt, std::nullopt, device);
+  for (const char* name : {"albert_ner::_bilstm_forward", "albert_ner::_crf_nll_forward"}) {
+    const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
+    if (!op.hasKernelForDispatchKey(key)) return at::kCPU;
+  }
+  return device;
 }
 
-Head::Head(HeadConfig config, uint64_t seed) : Head(config, random_parameters(config, seed)) {}
+Head::Head(HeadConfig config, std::vector<std::pair<std::string, at::Tensor>> parameters, at::Device device)
+    : config_(std::move(config)), parameters_(std::move(parameters)) {
+  const int64_t K = config_.tag_count;
+  for (auto& entry : parameters_) entry.second = on_device(entry.second, device);
+  forbidden_transitions_ = on_device(forbidden(config_.allowed_transitions, {K, K}), device);
+  forbidden_starts_ = on_device(forbidden(config_.allowed_starts, {K}), device);
+  forbidden_ends_ = on_device(forbidden(config_.allowed_ends, {K}), device);
+  continuation_ = on_device(continuation_table(config_), device);
+}
 
-Head::Head(HeadConfig config, const TensorFile& file)
-    : Head(config, read_tensors(file, parameter_shapes(config))) {}
+Head::Head(HeadConfig config, uint64_t seed, at::Device device)
+    : Head(config, random_parameters(config, seed), device) {}
+
+Head::Head(HeadConfig config, const TensorFile& file, at::Device device)
+    : Head(config, read_tensors(file, parameter_shapes(config)), device) {}
 
 at::Tensor Head::drop(const at::Tensor& rows, at::Generator* dropout) const {
   if (dropout == nullptr || config_.dropout == 0) return rows;
-  return rows * encoder::dropout_mask(rows.sizes(), config_.dropout, *dropout);
+  return rows * on_device(encoder::dropout_mask(rows.sizes(), config_.dropout, *dropout), device());
 }
 
 at::Tensor Head::mix(const at::Tensor& features) const {
@@ -138,7 +151,7 @@ at::Tensor Head::ngram_table() const {
 }
 
 at::Tensor Head::inputs(const features::PackedFeatures& pack, at::Generator* dropout) const {
-  const at::Tensor mixed = mix(pack.rows);  // [N, D]
+  const at::Tensor mixed = mix(on_device(pack.rows, device()));  // [N, D]
   if (config_.ngram_width == 0) return mixed;
   const int64_t N = mixed.size(0);
   check_argument(static_cast<int64_t>(pack.ids.size()) == N, "ids", "an id for every row", pack.ids.size());
@@ -148,7 +161,7 @@ at::Tensor Head::inputs(const features::PackedFeatures& pack, at::Generator* dro
   if (dropout != nullptr && config_.ngram_dropout > 0) {
     rows.masked_fill_(at::rand(rows.sizes(), *dropout, at::kFloat) < config_.ngram_dropout, 0);
   }
-  const at::Tensor ngrams = at::embedding(ngram_table(), rows);  // [N, slots, W]
+  const at::Tensor ngrams = at::embedding(ngram_table(), on_device(rows, device()));  // [N, slots, W]
   return at::cat({mixed, ngrams.view({N, kNgramSlots * config_.ngram_width})}, 1);
 }
 
@@ -157,8 +170,8 @@ at::Tensor Head::emissions(const features::PackedFeatures& pack, at::Generator* 
                                  parameter(kBiasHh)};
   const ops::LstmWeights reverse{parameter(kWeightIhReverse), parameter(kWeightHhReverse),
                                  parameter(kBiasIhReverse), parameter(kBiasHhReverse)};
-  const at::Tensor hidden =
-      ops::bilstm(drop(inputs(pack, dropout), dropout), pack.offsets, forward, reverse);  // [N, 2H]
+  const at::Tensor hidden = ops::bilstm(drop(inputs(pack, dropout), dropout),
+                                        on_device(pack.offsets, device()), forward, reverse);  // [N, 2H]
   return at::linear(drop(hidden, dropout), parameter(kClassifierWeight), parameter(kClassifierBias));
 }
 

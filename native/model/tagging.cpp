@@ -1,13 +1,16 @@
 #include "model/tagging.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
 #include <numeric>
 
 #include "common/check.h"
+#include "common/on_device.h"
 #include "ops/crf/crf.h"
 
 namespace albert_ner::model {
@@ -40,30 +43,43 @@ void complete(WindowPlan& plan) {
     for (size_t b = 0; b < B; ++b)
       plan.sequence_offsets.push_back(plan.sequence_offsets[b] + plan.keep[2 * b + 1]);
   }
+  check_argument(plan.sequence_offsets.front() == 0 &&
+                     std::is_sorted(plan.sequence_offsets.begin(), plan.sequence_offsets.end()),
+                 "sequenceOffsets", "values from 0 on that never fall", plan.sequence_offsets.front());
   check_argument(plan.sequence_offsets.back() == kept, "sequenceOffsets", "an end of " + std::to_string(kept),
                  plan.sequence_offsets.back());
 }
 
-/// Emissions of all kept rows, [M, K].
+/// Emissions of all kept rows, [M, K] on the head's device.
 at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const FeatureSource& source,
                           const runtime::Cancellation& cancellation) {
-  const int64_t K = head.config().tag_count;
   std::vector<int64_t> first_kept(plan.lengths.size() + 1, 0);
   for (size_t b = 0; b < plan.lengths.size(); ++b) first_kept[b + 1] = first_kept[b] + plan.keep[2 * b + 1];
-  at::Tensor emissions = at::empty({first_kept.back(), K}, at::kFloat);  // [M, K]
-  float* out = emissions.mutable_data_ptr<float>();
+  at::Tensor places =
+      at::empty({first_kept.back()}, at::kLong);  // [M] of the kept rows, in the rows of all batches
+  int64_t* place = places.mutable_data_ptr<int64_t>();
+  // Of no rows, so that there is a first one.
+  std::vector<at::Tensor> batches{
+      at::empty({0, head.config().tag_count}, at::TensorOptions(head.device()).dtype(at::kFloat))};
+  int64_t first_row = 0;  // of the window
   for_each_batch(plan.lengths, cancellation, [&](const std::vector<int64_t>& windows) {
-    const features::PackedFeatures pack = source(windows);
-    const int32_t* offsets = pack.offsets.const_data_ptr<int32_t>();
-    const at::Tensor batch = head.emissions(pack, nullptr).contiguous();  // [rows of the windows, K]
-    const float* rows = batch.const_data_ptr<float>();
-    for (size_t k = 0; k < windows.size(); ++k) {
-      const int64_t window = windows[k];
-      std::memcpy(out + first_kept[window] * K, rows + (offsets[k] + plan.keep[2 * window]) * K,
-                  static_cast<size_t>(plan.keep[2 * window + 1] * K) * sizeof(float));
+    batches.push_back(head.emissions(source(windows), nullptr));  // [rows of the windows, K]
+    for (int64_t window : windows) {
+      int64_t* kept = place + first_kept[window];
+      std::iota(kept, kept + plan.keep[2 * window + 1], first_row + plan.keep[2 * window]);
+      first_row += plan.lengths[window];
     }
   });
-  return emissions;
+  return at::cat(batches).index_select(0, on_device(places, head.device()));
+}
+
+/// What the operators refuse on the CPU and can't look at elsewhere.
+void check_scores(const std::vector<double>& path_log_probabilities) {
+  for (size_t s = 0; s < path_log_probabilities.size(); ++s) {
+    if (std::isfinite(path_log_probabilities[s])) continue;
+    throw_invalid("emissions", "finite scores and a legal path for every sentence",
+                  "neither for sentence " + std::to_string(s));
+  }
 }
 
 /// The spans of a legal path: a span opens with a begin or single tag and goes on through inside and end
@@ -116,13 +132,14 @@ Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& sour
   // float64 from here on: scores of long sequences are large and their differences small.
   const at::Tensor emissions = kept_emissions(head, plan, source, cancellation).to(at::kDouble);
   cancellation.poll();
-  const at::Tensor offsets = at::tensor(plan.sequence_offsets, at::kInt);
+  const at::Tensor offsets = on_device(at::tensor(plan.sequence_offsets, at::kInt), head.device());
   const ConstrainedTransitions crf = head.constrained();
   const at::Tensor transitions = crf.transitions.to(at::kDouble);
   const at::Tensor start = crf.start.to(at::kDouble);
   const at::Tensor end = crf.end.to(at::kDouble);
   const auto [tags, score] = ops::crf_viterbi(emissions, offsets, transitions, start, end);
-  const int32_t* tag = tags.const_data_ptr<int32_t>();
+  const at::Tensor host_tags = tags.cpu();  // [M]
+  const int32_t* tag = host_tags.const_data_ptr<int32_t>();
 
   Tagging tagging;
   tagging.tags.assign(tag, tag + tags.numel());
@@ -134,14 +151,15 @@ Tagging tag_windows(const Head& head, WindowPlan plan, const FeatureSource& sour
     rows.mutable_data_ptr<int32_t>()[2 * e] = plan.sequence_offsets[span[0]] + span[1];
     rows.mutable_data_ptr<int32_t>()[2 * e + 1] = plan.sequence_offsets[span[0]] + span[2];
   }
-  const auto [posteriors, log_partition] =
-      ops::crf_span_posterior(emissions, tags, offsets, rows, head.continuation(), transitions, start, end);
-  const double* posterior = posteriors.const_data_ptr<double>();
+  const auto [posteriors, log_partition] = ops::crf_span_posterior(
+      emissions, tags, offsets, on_device(rows, head.device()), head.continuation(), transitions, start, end);
+  const at::Tensor host_posteriors = posteriors.cpu();                 // [E]
+  const at::Tensor log_probabilities = (score - log_partition).cpu();  // [S]
+  const double* posterior = host_posteriors.const_data_ptr<double>();
   tagging.span_scores.assign(posterior, posterior + span_count);
-  for (int64_t s = 0; s < score.numel(); ++s) {
-    tagging.path_log_probabilities.push_back(score.const_data_ptr<double>()[s] -
-                                             log_partition.const_data_ptr<double>()[s]);
-  }
+  const double* log_probability = log_probabilities.const_data_ptr<double>();
+  tagging.path_log_probabilities.assign(log_probability, log_probability + score.numel());
+  check_scores(tagging.path_log_probabilities);
   return tagging;
 }
 

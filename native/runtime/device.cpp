@@ -1,6 +1,7 @@
 #include "runtime/device.h"
 
 #include <ATen/Context.h>
+#include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 
 #include <filesystem>
@@ -19,8 +20,8 @@ std::filesystem::path libtorch_folder() {
   return std::filesystem::path(info.dli_fname).parent_path();
 }
 
-/// The addon links no CUDA library; this opens the part of libtorch that has the kernels, which registers
-/// itself.
+/// The addon never links libtorch_cuda, which can't be loaded without CUDA's libraries; this opens it, and it
+/// registers its kernels itself.
 std::optional<std::string> load_cuda() {
   if (at::hasCUDA()) return std::nullopt;
   const std::filesystem::path library = libtorch_folder() / "libtorch_cuda.so";
@@ -32,6 +33,12 @@ std::optional<std::string> load_cuda() {
   }
   if (!at::hasCUDA()) return "the CUDA part of libtorch was loaded but found no usable driver or device";
   return std::nullopt;
+}
+
+/// Whether this is the device the tests put in a GPU's place (test/native/cuda/stand-in.cpp). Only a process
+/// that has loaded it knows of one.
+bool is_stand_in(const std::string& name) {
+  return c10::impl::hasDeviceGuardImpl(c10::DeviceType::PrivateUse1) && name == "stand_in";
 }
 
 int64_t device_count() {
@@ -51,6 +58,7 @@ std::optional<std::string> cuda_unavailable_reason() {
 
 c10::Device parse_device(const std::string& name) {
   if (name == "cpu") return c10::Device(c10::kCPU);
+  if (is_stand_in(name)) return c10::Device(c10::DeviceType::PrivateUse1, 0);
   const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 9 &&
                         name.find_first_not_of("0123456789", 5) == std::string::npos;
   check_argument(name == "auto" || name == "cuda" || numbered, "device", "auto, cpu, cuda or cuda:N",

@@ -10,9 +10,6 @@
 
 namespace albert_ner::training {
 
-/// Throws kInvalidArgument for a loss that isn't finite.
-void check_loss(double loss);
-
 /// While it lives, operations on the parameters are recorded.
 class GradientScope {
  public:
@@ -21,8 +18,7 @@ class GradientScope {
   GradientScope(const GradientScope&) = delete;
   GradientScope& operator=(const GradientScope&) = delete;
 
-  /// In the order of the parameters, zeros where the loss doesn't depend on one. Throws kInvalidArgument for
-  /// a loss that isn't finite.
+  /// In the order of the parameters, zeros where the loss doesn't depend on one.
   std::vector<at::Tensor> gradients(const at::Tensor& loss) const;
 
  private:

@@ -4,12 +4,14 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
 
 #include "common/check.h"
+#include "common/on_device.h"
 
 namespace albert_ner::training {
 namespace {
@@ -27,14 +29,29 @@ bool decays(const std::string& name) {
          !contains(name, "LayerNorm") && !contains(name, "layer_norm");
 }
 
-/// Square root of the sum of all squares, in float64.
-double global_norm(const std::vector<at::Tensor>& gradients) {
+/// The loss, and the square root of the sum of all squares of the gradients in float64: one copy from the
+/// device.
+StepResult read(const at::Tensor& loss, const std::vector<at::Tensor>& gradients) {
+  const at::Device device = gradients.front().device();
+  std::vector<at::Tensor> scalars{on_device(loss.detach().to(at::kDouble), device)};
+  for (const at::Tensor& gradient : gradients)
+    scalars.push_back(on_device(gradient.norm(2, at::kDouble), device));
+  const at::Tensor numbers = at::stack(scalars).cpu();  // [1 + parameters]
+  const double* values = numbers.const_data_ptr<double>();
   double sum = 0;
-  for (const at::Tensor& gradient : gradients) {
-    const double norm = gradient.norm(2, at::kDouble).item<double>();
-    sum += norm * norm;
+  for (int64_t k = 1; k < numbers.numel(); ++k) sum += values[k] * values[k];
+  return {values[0], std::sqrt(sum)};
+}
+
+void check(const StepResult& step) {
+  if (!std::isfinite(step.loss)) {
+    throw_invalid("loss", "a finite number (is the learning rate too high, or are tags illegal?)",
+                  std::to_string(step.loss));
   }
-  return std::sqrt(sum);
+  if (!std::isfinite(step.gradient_norm)) {
+    throw_invalid("gradients", "finite numbers (is the learning rate too high?)",
+                  std::to_string(step.gradient_norm));
+  }
 }
 
 }  // namespace
@@ -47,12 +64,12 @@ Optimizer::Optimizer(OptimizerConfig config, NamedParameters parameters)
   }
 }
 
-double Optimizer::step(const std::vector<at::Tensor>& gradients, const RateOf& rate_of) {
+StepResult Optimizer::step(const at::Tensor& loss, const std::vector<at::Tensor>& gradients,
+                           const RateOf& rate_of) {
   at::NoGradGuard no_grad;
-  const double norm = global_norm(gradients);
-  if (!std::isfinite(norm)) {
-    throw_invalid("gradients", "finite numbers (is the learning rate too high?)", std::to_string(norm));
-  }
+  const StepResult result = read(loss, gradients);
+  check(result);
+  const double norm = result.gradient_norm;
   const double scale = config_.clip_norm > 0 && norm > config_.clip_norm ? config_.clip_norm / norm : 1;
   for (size_t k = 0; k < parameters_.size(); ++k) {
     const auto& [name, parameter] = parameters_[k];
@@ -60,7 +77,7 @@ double Optimizer::step(const std::vector<at::Tensor>& gradients, const RateOf& r
     const double decay = decays(name) ? config_.weight_decay : 0;
     const double rate = rate_of(name);
     // The fused step reads its own count; every parameter gets a copy of the common one.
-    at::Tensor count = (step_.squeeze(0) + 1).to(parameter.device());
+    at::Tensor count = on_device(step_.squeeze(0) + 1, parameter.device());
     const at::TensorList weights(parameter);
     const at::TensorList gradients_of(gradient);
     switch (config_.kind) {
@@ -78,7 +95,7 @@ double Optimizer::step(const std::vector<at::Tensor>& gradients, const RateOf& r
     }
   }
   step_ += 1;
-  return norm;
+  return result;
 }
 
 void Optimizer::lamb(size_t index, const at::Tensor& gradient, double rate, double decay) {
@@ -115,8 +132,8 @@ void Optimizer::load(const model::TensorFile& file) {
   const auto tensors = model::read_tensors(file, wanted);
   const size_t count = parameters_.size();
   for (size_t k = 0; k < count; ++k) {
-    exp_avg_[k] = tensors[k].second;
-    exp_avg_sq_[k] = tensors[count + k].second;
+    exp_avg_[k] = on_device(tensors[k].second, parameters_[k].second.device());
+    exp_avg_sq_[k] = on_device(tensors[count + k].second, parameters_[k].second.device());
   }
   step_ = tensors.back().second;
 }

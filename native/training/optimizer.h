@@ -32,6 +32,11 @@ using RateOf = std::function<double(const std::string& name)>;
 
 using NamedParameters = std::vector<std::pair<std::string, at::Tensor>>;
 
+struct StepResult {
+  double loss;
+  double gradient_norm;  // Euclidean, of all gradients together, before clipping
+};
+
 class Optimizer {
  public:
   /// The parameters are updated in place and must outlive the optimizer's use.
@@ -39,9 +44,10 @@ class Optimizer {
 
   const NamedParameters& parameters() const { return parameters_; }
 
-  /// One step with gradients in the order of the parameters. Returns their norm before clipping. Throws
-  /// kInvalidArgument, changing nothing, when the norm isn't finite.
-  double step(const std::vector<at::Tensor>& gradients, const RateOf& rate_of);
+  /// One step with gradients in the order of the parameters, those of `loss` []. Loss and norm are read from
+  /// their device in one copy, which is all a step waits for with Adam and AdamW. Throws kInvalidArgument,
+  /// changing nothing, when either isn't finite.
+  StepResult step(const at::Tensor& loss, const std::vector<at::Tensor>& gradients, const RateOf& rate_of);
 
   /// "exp_avg.<name>", "exp_avg_sq.<name>" and "step" [1]: all a continued run needs to continue to the same
   /// bits.

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/on_device.h"
 #include "training/gradients.h"
 
 namespace albert_ner::training {
@@ -28,10 +29,6 @@ enum HeadPlace : size_t {
   kOrderWeight,
   kOrderBias,
 };
-
-at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
-  return at::tensor(values, at::kLong).to(device);
-}
 
 /// A loss with its gradient's graph, and what is counted beside it.
 struct Losses {
@@ -68,7 +65,7 @@ at::Tensor vocabulary_logits(const at::Tensor& hidden_states, std::vector<int64_
   if (encoder.config().precision == encoder::Precision::kBFloat16) {
     while (places.size() % encoder::kBFloat16Rows != 0) places.push_back(0);
   }
-  const at::Tensor rows = hidden_states.index_select(0, to_device(places, hidden_states.device()));
+  const at::Tensor rows = hidden_states.index_select(0, on_device(places, hidden_states.device()));
   auto head = [&](HeadPlace place) { return heads[place].second; };
   const auto& config = encoder.config();
   at::Tensor hidden =
@@ -90,7 +87,7 @@ Losses losses(const encoder::Albert& encoder, const encoder::NamedTensors& heads
       encoder.hidden_states(batch.tokens, encoder.config().layer_count).back();  // [M, D]
   Losses result{at::zeros({}, hidden.options()), at::zeros({}, hidden.options()), {}};
   if (!batch.masked_rows.empty()) {
-    const at::Tensor expected = to_device(batch.masked_ids, device);  // [P]
+    const at::Tensor expected = on_device(batch.masked_ids, device);  // [P]
     const at::Tensor logits = vocabulary_logits(hidden, batch.masked_rows, encoder, heads);
     result.masked = at::cross_entropy_loss(logits, expected, {}, at::Reduction::Sum);
     result.scores.masked_loss = result.masked.item<double>();
@@ -109,8 +106,8 @@ Losses losses(const encoder::Albert& encoder, const encoder::NamedTensors& heads
   }
   if (!labels.empty()) {
     auto head = [&](HeadPlace place) { return heads[place].second; };
-    const at::Tensor expected = to_device(labels, device);
-    const at::Tensor pooled = at::linear(hidden.index_select(0, to_device(first_rows, device)),
+    const at::Tensor expected = on_device(labels, device);
+    const at::Tensor pooled = at::linear(hidden.index_select(0, on_device(first_rows, device)),
                                          head(kPoolerWeight), head(kPoolerBias))
                                   .tanh();
     const at::Tensor logits = at::linear(pooled, head(kOrderWeight), head(kOrderBias));  // [S, 2]
@@ -174,17 +171,20 @@ PretrainingScores pretrain_step(const encoder::Albert& encoder, const encoder::N
   const GradientScope scope(optimizer.parameters());
   std::vector<at::Tensor> gradients(optimizer.parameters().size());
   PretrainingScores scores;
+  at::Tensor total = at::zeros({}, encoder.word_embeddings().options());
   for (const PretrainingBatch& batch : batches) {
     const Losses part = losses(encoder, heads, batch);
     const at::Tensor loss = part.masked / masked_count + part.order / std::max(order_count, 1.0);
     add(scores, part.scores);
     const std::vector<at::Tensor> added = scope.gradients(loss);
     at::NoGradGuard no_grad;
+    total += loss;
     for (size_t k = 0; k < added.size(); ++k) {
       gradients[k] = gradients[k].defined() ? gradients[k].add_(added[k]) : added[k];
     }
   }
-  scores.gradient_norm = optimizer.step(gradients, [&](const std::string&) { return learning_rate; });
+  scores.gradient_norm =
+      optimizer.step(total, gradients, [&](const std::string&) { return learning_rate; }).gradient_norm;
   return scores;
 }
 

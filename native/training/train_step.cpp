@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <set>
 
 #include "common/check.h"
+#include "common/on_device.h"
 #include "ops/crf/crf.h"
 #include "ops/tagger/tagger.h"
 #include "training/gradients.h"
@@ -36,7 +38,14 @@ at::Tensor allowed_tags(const Annotation& annotation, const at::Tensor& offsets,
   return allowed;
 }
 
-/// Mean loss per unit of emissions [N, K].
+/// The tags on a device, where they address memory and nobody can look at them without waiting: checked
+/// before.
+at::Tensor checked_tags(const std::vector<int32_t>& tags, int64_t K, at::Device device) {
+  for (int32_t tag : tags) check_argument(tag >= 0 && tag < K, "tags", "tags of the head", tag);
+  return on_device(at::tensor(tags, at::kInt), device);
+}
+
+/// Mean loss per unit of emissions [N, K]; the offsets are on the CPU.
 at::Tensor mean_nll(const model::Head& head, const at::Tensor& emissions, const at::Tensor& offsets,
                     const Annotation& annotation) {
   const int64_t N = emissions.size(0);
@@ -44,25 +53,24 @@ at::Tensor mean_nll(const model::Head& head, const at::Tensor& emissions, const 
   check_argument(static_cast<int64_t>(annotation.tags.size()) == N, "tags", "one tag per unit",
                  annotation.tags.size());
   const model::ConstrainedTransitions crf = head.constrained();
+  const at::Tensor starts = on_device(offsets, head.device());
   at::Tensor nll;  // [B]
   if (annotation.open.empty()) {
-    nll = ops::crf_nll(emissions, at::tensor(annotation.tags, at::kInt), offsets, crf.transitions, crf.start,
-                       crf.end);
+    const at::Tensor tags = checked_tags(annotation.tags, K, head.device());  // [N]
+    nll = ops::crf_nll(emissions, tags, starts, crf.transitions, crf.start, crf.end);
   } else {
     const size_t expected = static_cast<size_t>((offsets.numel() - 1) * K);
     check_argument(annotation.open.size() == expected, "open", "a flag per sequence and tag",
                    annotation.open.size());
-    nll = ops::crf_partial_nll(emissions, allowed_tags(annotation, offsets, K), offsets, crf.transitions,
-                               crf.start, crf.end);
+    const at::Tensor allowed = on_device(allowed_tags(annotation, offsets, K), head.device());  // [N, K]
+    nll = ops::crf_partial_nll(emissions, allowed, starts, crf.transitions, crf.start, crf.end);
   }
   return nll.sum() / static_cast<double>(N);
 }
 
 StepResult descend(const GradientScope& scope, Optimizer& optimizer, const at::Tensor& loss,
                    const LearningRates& rates) {
-  const std::vector<at::Tensor> gradients = scope.gradients(loss);
-  const double norm = optimizer.step(gradients, [&](const std::string& name) { return rates.of(name); });
-  return {loss.item<double>(), norm};
+  return optimizer.step(loss, scope.gradients(loss), [&](const std::string& name) { return rates.of(name); });
 }
 
 /// Tensors of these shapes, the same ones in every step of this thread: it trains one head at a time.
@@ -88,9 +96,8 @@ StepResult fused_step(const model::Head& head, Optimizer& optimizer, const featu
   const double loss = ops::tagger_loss(
       {batch.rows, batch.offsets, tags, tensors, head.config().dropout, static_cast<int64_t>(seed)},
       gradients, {});
-  check_loss(loss);
-  const double norm = optimizer.step(gradients, [&](const std::string& name) { return rates.of(name); });
-  return {loss, norm};
+  return optimizer.step(at::scalar_tensor(loss, at::kDouble), gradients,
+                        [&](const std::string& name) { return rates.of(name); });
 }
 
 bool starts_with(const std::string& text, const char* prefix) {
@@ -126,7 +133,8 @@ StepResult train_step(const model::Head& head, Optimizer& optimizer, const featu
                       const Annotation& annotation, const LearningRates& rates, uint64_t seed) {
   check_argument(batch.rows.size(0) > 0, "sequences", "at least one unit", batch.rows.size(0));
   const model::HeadConfig& config = head.config();
-  if (annotation.open.empty() && config.mixed_layers == 1 && config.ngram_width == 0) {
+  const bool plain = annotation.open.empty() && config.mixed_layers == 1 && config.ngram_width == 0;
+  if (plain && head.device().is_cpu()) {
     return fused_step(head, optimizer, batch, annotation, rates, seed);
   }
   const GradientScope scope(optimizer.parameters());
@@ -143,7 +151,7 @@ StepResult fine_tune_step(const encoder::Albert& encoder, const model::Head& hea
   encoder::Dropout dropout{encoder_dropout, at::detail::createCPUGenerator(seed)};
   std::vector<int64_t> all(static_cast<size_t>(units.sequence_count()));
   std::iota(all.begin(), all.end(), 0);
-  const features::PackedFeatures pack{encoder.encode(units, all, &dropout).cpu(), units.ids,
+  const features::PackedFeatures pack{encoder.encode(units, all, &dropout), units.ids,
                                       at::tensor(units.offsets, at::kInt)};
   const at::Tensor emissions = head.emissions(pack, &dropout.generator);  // [N, K]
   return descend(scope, optimizer, mean_nll(head, emissions, pack.offsets, annotation), rates);

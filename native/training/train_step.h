@@ -28,17 +28,13 @@ struct Annotation {
   std::vector<uint8_t> open;  // [B*K], or empty
 };
 
-struct StepResult {
-  double loss;           // negative log-likelihood in nats, mean per unit
-  double gradient_norm;  // before clipping
-};
-
 /// The tagger's parameters that a fine-tuning optimizer changes: the head's and, of the encoder, those of the
 /// top `layers` layers; with all layers the embeddings', too.
 NamedParameters tagger_parameters(const encoder::Albert& encoder, const model::Head& head, int64_t layers);
 
-/// Forward, backward, clipping and optimizer step. The loss is the batch's mean per unit, so a step weighs
-/// every character alike whatever the lengths of its sentences.
+/// Forward, backward, clipping and optimizer step. The loss is the negative log-likelihood in nats, the
+/// batch's mean per unit, so a step weighs every character alike whatever the lengths of its sentences. On
+/// another device than the CPU the step waits for it once, to read the loss and the gradient's norm.
 ///
 ///   batch  features [N, F] float32 with their units
 ///   seed   of the dropout masks of this step

@@ -104,7 +104,7 @@ function inputsHash(command: readonly string[], sources: readonly string[]): str
 }
 
 /** Folder of the libtorch the addon was built with. */
-function libtorchFolder(): string {
+export function libtorchFolder(): string {
   const cache = readFileSync(join(repoRoot, 'build', 'CMakeCache.txt'), 'utf8');
   return /^ALBERT_NER_LIBTORCH:PATH=(.+)$/m.exec(cache)?.[1] as string;
 }
@@ -133,7 +133,7 @@ export function buildEmulatedOps(variant: string, flags: readonly string[] = [])
     .filter((path) => path.endsWith('.cu'));
   return buildTorchLibrary({
     name: `emulated-ops-${variant}`,
-    sources: [...kernels, 'test/native/cuda/emulated-ops.cpp'],
+    sources: [...kernels, 'test/native/cuda/emulated-ops.cpp', 'test/native/cuda/stand-in.cpp'],
     flags: ['-include', join(emulatorFolder, 'emulator.h'), ...flags],
   });
 }

@@ -25,6 +25,12 @@ export function setThreadOrder(order: number): void {
   addon._callOp('albert_ner_emulated::set_thread_order', [order]);
 }
 
+/** How often the host waited for the stand-in of a GPU since the last call; 0 where it isn't loaded. */
+export function takeWaits(): number {
+  if (loaded === undefined) return 0;
+  return Number(numbers(addon._callOp('albert_ner_emulated::take_waits', []).outputs[0])[0]);
+}
+
 const bits = (value: NativeOpTensor | null) =>
   value && Buffer.from(value.data.buffer, value.data.byteOffset, value.data.byteLength).toString('hex');
 

@@ -1,4 +1,4 @@
-/** The addon, and tensors for its test-only operator bridge. */
+/** The addon, settings for it, and tensors for its test-only operator bridge. */
 
 import { toFloat16 } from '../../albert/convert/float16.js';
 import type { NativeOpTensor } from '../../lib/native/binding.js';
@@ -6,6 +6,16 @@ import { loadNative } from '../../lib/native/load.js';
 import type { Random } from '../../lib/random.js';
 
 export const addon = loadNative();
+
+/** An optimizer as it is usually set. */
+export const ADAMW = {
+  kind: 'adamw',
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0.01,
+  clipNorm: 1,
+} as const;
 
 export type Dtype = 'float32' | 'float64';
 

@@ -20,8 +20,8 @@ struct LstmWeights {
 ///   returns   [N, 2H]  as features  hidden states, forward then reverse
 ///
 /// Differentiable once in features and all weights; the gradient of features is computed only when it is
-/// needed. Without gradients nothing is saved. CPU. Deterministic for any number of threads. O(N (D + H) H)
-/// time. Throws kInvalidArgument on disagreement of shape, dtype or device. Source: Hochreiter and
+/// needed. Without gradients nothing is saved. CPU and CUDA. Deterministic for any number of threads. O(N (D
+/// + H) H) time. Throws kInvalidArgument on disagreement of shape, dtype or device. Source: Hochreiter and
 /// Schmidhuber 1997 with the forget gate of Gers, Schmidhuber and Cummins 2000; gate order and biases as
 /// torch.nn.LSTM.
 at::Tensor bilstm(const at::Tensor& features, const at::Tensor& offsets, const LstmWeights& forward,

@@ -88,6 +88,21 @@ __device__ scalar_t dot(const scalar_t (&weights)[Count], const scalar_t* values
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
+/// What a thread of the register kernels has: four neighbouring ones share a unit, one gate each.
+struct RegisterPlace {
+  int unit;
+  int gate;
+  int64_t unit_column;  // in rows of 2H
+  int64_t gate_column;  // in rows of 8H
+};
+
+__device__ inline RegisterPlace place_of_thread(const Walk& walk) {
+  constexpr int H = kRegisterHidden;
+  const int unit = static_cast<int>(threadIdx.x) / kGates;
+  const int gate = static_cast<int>(threadIdx.x) % kGates;
+  return {unit, gate, walk.direction * H + unit, (walk.direction * kGates + gate) * H + unit};
+}
+
 /// H = kRegisterHidden: four neighbouring threads have a unit, one gate each, with the gate's recurrent
 /// weights in registers. One barrier per step; hidden states alternate between two buffers.
 template <typename scalar_t>
@@ -96,10 +111,7 @@ __global__ void __launch_bounds__(kRegisterThreads)
   constexpr int H = kRegisterHidden;
   ALBERT_NER_SHARED(scalar_t, hidden, 2 * H);
   const Walk walk = walk_of_block(lstm.offsets, lstm.N);
-  const int unit = static_cast<int>(threadIdx.x) / kGates;
-  const int gate = static_cast<int>(threadIdx.x) % kGates;
-  const int64_t gate_column = walk.direction * kGates * H + gate * H + unit;
-  const int64_t unit_column = walk.direction * H + unit;
+  const auto [unit, gate, unit_column, gate_column] = place_of_thread(walk);
   scalar_t weights[H];
   const scalar_t* row_weights = lstm.w_hh + gate_column * H;
   ALBERT_NER_UNROLL
@@ -133,10 +145,7 @@ __global__ void __launch_bounds__(kRegisterThreads)
   constexpr int H = kRegisterHidden;
   ALBERT_NER_SHARED(scalar_t, d_gates, 2 * kGates * H);
   const Walk walk = walk_of_block(lstm.offsets, lstm.N);
-  const int unit = static_cast<int>(threadIdx.x) / kGates;
-  const int gate = static_cast<int>(threadIdx.x) % kGates;
-  const int64_t gate_column = walk.direction * kGates * H + gate * H + unit;
-  const int64_t unit_column = walk.direction * H + unit;
+  const auto [unit, gate, unit_column, gate_column] = place_of_thread(walk);
   scalar_t weights[H];
   const scalar_t* column_weights = lstm.w_hh + (walk.direction * kGates + gate) * H * H + unit;
   ALBERT_NER_UNROLL

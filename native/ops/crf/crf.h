@@ -11,13 +11,13 @@
 // Other scores must be finite, at most 1e280 in magnitude. float32 is exact to 1e-4 whatever the scores and
 // for sentences of thousands of units: on the CPU it runs in scaled exp space, and in log space and float64
 // where scores spread too far for that; on CUDA sums run in float64. Deterministic, the same bits for any
-// number of threads. CPU and CUDA, but crf_nbest CPU only. All throw kInvalidArgument on disagreement of
+// number of threads. CPU and CUDA. All throw kInvalidArgument on disagreement of
 // shape, dtype or device, on indices out of range, on NaN, +inf or larger scores, and for a sentence without
 // any legal path, which is named by its number.
 //
 // On CUDA nothing waits for the device, so values aren't read there: a NaN, a +inf or a sentence without a
-// legal path makes the results of that sentence NaN (its best path has the score -inf), and indices out of
-// range fail an assertion of the kernel. Memory there is O(N K + B K^2).
+// legal path makes the results of that sentence NaN (its best paths have the score -inf), and indices out of
+// range fail an assertion of the kernel. Memory there is O(N K + B K^2), for crf_nbest O(N K count + B K^2).
 //
 // Source: Lafferty, McCallum and Pereira 2001; for the recursions Rabiner 1989, section III.
 #pragma once

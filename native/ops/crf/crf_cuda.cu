@@ -26,12 +26,13 @@ unsigned blocks_for(int64_t count) {
   return static_cast<unsigned>((count + kBlockThreads - 1) / kBlockThreads);
 }
 
-/// The tensors of a CRF problem, and what its kernels need of them.
+/// The tensors of a CRF problem, and what its kernels need of them. Its device is the current one meanwhile.
 class Problem {
  public:
   Problem(const at::Tensor& emissions, const at::Tensor& offsets, const at::Tensor& transitions,
           const at::Tensor& start_transitions, const at::Tensor& end_transitions)
-      : shape_{offsets.numel() - 1, emissions.size(0), emissions.size(1)},
+      : guard_(emissions.device()),
+        shape_{offsets.numel() - 1, emissions.size(0), emissions.size(1)},
         emissions_(emissions),
         offsets_(offsets),
         transitions_(transitions.to(at::kDouble)),
@@ -39,7 +40,9 @@ class Problem {
         end_(end_transitions) {}
 
   const CrfShape& shape() const { return shape_; }
+  at::ScalarType dtype() const { return emissions_.scalar_type(); }
   at::TensorOptions doubles() const { return emissions_.options().dtype(at::kDouble); }
+  at::TensorOptions integers() const { return emissions_.options().dtype(at::kInt); }
 
   template <typename scalar_t>
   Scores<scalar_t> scores() const {
@@ -64,20 +67,28 @@ class Problem {
   }
 
   void run(const Lattice& lattice) const {
-    AT_DISPATCH_FLOATING_TYPES(emissions_.scalar_type(), "crf_lattice", [&] {
+    AT_DISPATCH_FLOATING_TYPES(dtype(), "crf_lattice", [&] {
       launch_teams<scalar_t>("crf_lattice_kernel", crf_lattice_kernel<WarpTeam, scalar_t>,
                              crf_lattice_kernel<BlockTeam, scalar_t>, lattice);
     });
   }
 
   void run(const BestPaths& paths) const {
-    AT_DISPATCH_FLOATING_TYPES(emissions_.scalar_type(), "crf_viterbi", [&] {
+    AT_DISPATCH_FLOATING_TYPES(dtype(), "crf_viterbi", [&] {
       launch_teams<scalar_t>("crf_viterbi_kernel", crf_viterbi_kernel<WarpTeam, scalar_t>,
                              crf_viterbi_kernel<BlockTeam, scalar_t>, paths);
     });
   }
 
+  void run(const RankedPaths& paths) const {
+    AT_DISPATCH_FLOATING_TYPES(dtype(), "crf_nbest", [&] {
+      launch_teams<scalar_t>("crf_nbest_kernel", crf_nbest_kernel<WarpTeam, scalar_t>,
+                             crf_nbest_kernel<BlockTeam, scalar_t>, paths);
+    });
+  }
+
  private:
+  c10::DeviceGuard guard_;
   CrfShape shape_;
   at::Tensor emissions_;
   at::Tensor offsets_;
@@ -112,7 +123,6 @@ std::tuple<at::Tensor, at::Tensor> crf_nll_forward_cuda(const at::Tensor& emissi
                                                         const at::Tensor& transitions,
                                                         const at::Tensor& start_transitions,
                                                         const at::Tensor& end_transitions) {
-  const c10::DeviceGuard guard(emissions.device());
   const Problem problem(emissions, offsets, transitions, start_transitions, end_transitions);
   at::Tensor saved = room_to_save(problem);
   const at::Tensor nll = expected_counts(problem, tags, saved);  // [B]
@@ -178,28 +188,20 @@ CrfGradients crf_partial_nll_backward_cuda(const at::Tensor& grad_nll, const at:
   return weighted_gradients(grad_nll, emissions, offsets, alphas - constrained_alphas);
 }
 
-std::tuple<at::Tensor, at::Tensor> crf_viterbi_cuda(const at::Tensor& emissions, const at::Tensor& offsets,
-                                                    const at::Tensor& transitions,
-                                                    const at::Tensor& start_transitions,
-                                                    const at::Tensor& end_transitions) {
-  const c10::DeviceGuard guard(emissions.device());
-  const Problem problem(emissions, offsets, transitions, start_transitions, end_transitions);
+/// Tags [N] and their scores [B].
+std::tuple<at::Tensor, at::Tensor> best_paths(const Problem& problem) {
   const auto [B, N, K] = problem.shape();
-  at::Tensor tags = at::empty({N}, emissions.options().dtype(at::kInt));        // [N]
-  at::Tensor score = at::empty({B}, problem.doubles());                         // [B]
-  at::Tensor best = at::empty({N, K}, problem.doubles());                       // [N, K]
-  at::Tensor origins = at::empty({N, K}, emissions.options().dtype(at::kInt));  // [N, K]
+  at::Tensor tags = at::empty({N}, problem.integers());        // [N]
+  at::Tensor score = at::empty({B}, problem.doubles());        // [B]
+  at::Tensor best = at::empty({N, K}, problem.doubles());      // [N, K]
+  at::Tensor origins = at::empty({N, K}, problem.integers());  // [N, K]
   problem.run(BestPaths{best.mutable_data_ptr<double>(), origins.mutable_data_ptr<int32_t>(),
                         tags.mutable_data_ptr<int32_t>(), score.mutable_data_ptr<double>()});
-  return {tags, score.to(emissions.scalar_type())};
+  return {tags, score.to(problem.dtype())};
 }
 
-std::tuple<at::Tensor, at::Tensor> crf_marginals_cuda(const at::Tensor& emissions, const at::Tensor& offsets,
-                                                      const at::Tensor& transitions,
-                                                      const at::Tensor& start_transitions,
-                                                      const at::Tensor& end_transitions) {
-  const c10::DeviceGuard guard(emissions.device());
-  const Problem problem(emissions, offsets, transitions, start_transitions, end_transitions);
+/// Marginals [N, K] and log Z [B].
+std::tuple<at::Tensor, at::Tensor> marginals(const Problem& problem) {
   const auto [B, N, K] = problem.shape();
   at::Tensor log_partition = at::empty({B}, problem.doubles());  // [B]
   at::Tensor tables = at::empty({3, N, K}, problem.doubles());   // [3, N, K] alphas, betas, marginals
@@ -207,15 +209,42 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals_cuda(const at::Tensor& emission
   problem.run(Lattice{log_partition.mutable_data_ptr<double>(), data, data + N * K, nullptr, data + 2 * N * K,
                       nullptr, nullptr});
   // Not a view of the tables: they would live on with it.
-  const at::Tensor marginals = tables.select(0, 2).to(emissions.scalar_type(), false, true);
-  return {marginals, log_partition.to(emissions.scalar_type())};
+  return {tables.select(0, 2).to(problem.dtype(), false, true), log_partition.to(problem.dtype())};
+}
+
+/// A private operator that makes two tensors of a problem alone.
+template <std::tuple<at::Tensor, at::Tensor> (*decode)(const Problem&)>
+std::tuple<at::Tensor, at::Tensor> decoding_cuda(const at::Tensor& emissions, const at::Tensor& offsets,
+                                                 const at::Tensor& transitions,
+                                                 const at::Tensor& start_transitions,
+                                                 const at::Tensor& end_transitions) {
+  return decode(Problem(emissions, offsets, transitions, start_transitions, end_transitions));
+}
+
+std::tuple<at::Tensor, at::Tensor> crf_nbest_cuda(const at::Tensor& emissions, const at::Tensor& offsets,
+                                                  const at::Tensor& transitions,
+                                                  const at::Tensor& start_transitions,
+                                                  const at::Tensor& end_transitions, int64_t count) {
+  const Problem problem(emissions, offsets, transitions, start_transitions, end_transitions);
+  const auto [B, N, K] = problem.shape();
+  at::Tensor paths = at::empty({count, N}, problem.integers());          // [count, N]
+  at::Tensor path_scores = at::empty({B, count}, problem.doubles());     // [B, count]
+  at::Tensor scores = at::empty({N, K, count}, problem.doubles());       // [N, K, count]
+  at::Tensor origins = at::empty({N, K, count, 2}, problem.integers());  // [N, K, count] WayOrigin
+  at::Tensor ends = at::empty({B, count, 2}, problem.integers());        // [B, count] WayOrigin
+  at::Tensor heads = at::empty({B, K, K}, problem.integers());           // [B, K, K]
+  problem.run(RankedPaths{count, scores.mutable_data_ptr<double>(),
+                          reinterpret_cast<WayOrigin*>(origins.mutable_data_ptr<int32_t>()),
+                          reinterpret_cast<WayOrigin*>(ends.mutable_data_ptr<int32_t>()),
+                          heads.mutable_data_ptr<int32_t>(), paths.mutable_data_ptr<int32_t>(),
+                          path_scores.mutable_data_ptr<double>()});
+  return {paths, path_scores.to(problem.dtype())};
 }
 
 std::tuple<at::Tensor, at::Tensor> crf_span_posterior_cuda(
     const at::Tensor& emissions, const at::Tensor& path_tags, const at::Tensor& offsets,
     const at::Tensor& spans, const at::Tensor& continuation, const at::Tensor& transitions,
     const at::Tensor& start_transitions, const at::Tensor& end_transitions) {
-  const c10::DeviceGuard guard(emissions.device());
   const Problem problem(emissions, offsets, transitions, start_transitions, end_transitions);
   const auto [B, N, K] = problem.shape();
   const SpanShape shape{spans.size(0), B};
@@ -247,8 +276,9 @@ ALBERT_NER_CUDA_LIBRARY(m) {
   m.impl("_crf_nll_backward", crf_nll_backward_cuda);
   m.impl("_crf_partial_nll_forward", crf_partial_nll_forward_cuda);
   m.impl("_crf_partial_nll_backward", crf_partial_nll_backward_cuda);
-  m.impl("_crf_viterbi", crf_viterbi_cuda);
-  m.impl("_crf_marginals", crf_marginals_cuda);
+  m.impl("_crf_viterbi", decoding_cuda<best_paths>);
+  m.impl("_crf_nbest", crf_nbest_cuda);
+  m.impl("_crf_marginals", decoding_cuda<marginals>);
   m.impl("_crf_span_posterior", crf_span_posterior_cuda);
 }
 

@@ -31,49 +31,56 @@ __device__ double reduce_warp(double value, Combine combine) {
   return value;
 }
 
-/// A warp that works on a sentence.
-struct WarpTeam {
-  static constexpr int kThreads = kWarpThreads;
-  static constexpr bool kTransitionsShared = true;
+/// The threads of a block, which work on a sentence: one warp or several.
+template <int Threads>
+struct TeamOf {
+  static constexpr int kThreads = Threads;
+  static constexpr int kWarps = Threads / kWarpThreads;
 
-  __device__ void sync() const { __syncwarp(); }
-
-  template <typename Combine>
-  __device__ double reduce(double value, Combine combine) const {
-    return reduce_warp(value, combine);
+  __device__ void sync() const {
+    if constexpr (kWarps == 1) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
   }
-};
 
-/// A block that works on a sentence.
-struct BlockTeam {
-  static constexpr int kThreads = kBlockThreads;
-  static constexpr bool kTransitionsShared = false;
-
-  __device__ void sync() const { __syncthreads(); }
-
+  /// Every thread gets the same bits.
   template <typename Combine>
   __device__ double reduce(double value, Combine combine) const {
-    constexpr int kWarps = kBlockThreads / kWarpThreads;
-    ALBERT_NER_SHARED(double, of_warps, kWarps);
     value = reduce_warp(value, combine);
-    if (threadIdx.x % kWarpThreads == 0) of_warps[threadIdx.x / kWarpThreads] = value;
-    __syncthreads();
-    value = of_warps[0];
-    for (int warp = 1; warp < kWarps; ++warp) value = combine(value, of_warps[warp]);
-    __syncthreads();  // before the array is written again
-    return value;
+    if constexpr (kWarps == 1) {
+      return value;
+    } else {
+      ALBERT_NER_SHARED(double, of_warps, kWarps);
+      if (threadIdx.x % kWarpThreads == 0) of_warps[threadIdx.x / kWarpThreads] = value;
+      __syncthreads();
+      value = of_warps[0];
+      for (int warp = 1; warp < kWarps; ++warp) value = combine(value, of_warps[warp]);
+      __syncthreads();  // before the array is written again
+      return value;
+    }
+  }
+
+  /// The terms k in [0, count), spread over the threads, combined with each other and with `neutral`.
+  template <typename Term, typename Combine>
+  __device__ double reduce_terms(int64_t count, double neutral, Term term, Combine combine) const {
+    double value = neutral;
+    for (int64_t k = threadIdx.x; k < count; k += kThreads) value = combine(value, term(k));
+    return reduce(value, combine);
   }
 };
+
+using WarpTeam = TeamOf<kWarpThreads>;
+using BlockTeam = TeamOf<kBlockThreads>;
 
 /// sum_k exp(term(k)), the terms spread over a team.
 template <typename Team, typename Term>
 __device__ ScaledSum team_sum_exp(const Team& team, int64_t count, Term term) {
-  double largest = -HUGE_VAL;
-  for (int64_t k = threadIdx.x; k < count; k += Team::kThreads) largest = Larger()(largest, term(k));
-  largest = team.reduce(largest, Larger());
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < count; k += Team::kThreads) sum += std::exp(term(k) - largest);
-  return {largest, team.reduce(sum, Sum())};
+  const double largest = team.reduce_terms(count, -HUGE_VAL, term, Larger());
+  const double sum =
+      team.reduce_terms(count, 0.0, [&](int64_t k) { return std::exp(term(k) - largest); }, Sum());
+  return {largest, sum};
 }
 
 struct Rows {
@@ -218,10 +225,10 @@ __device__ void fill_counts(const Scores<scalar_t>& scores, const Rows& rows, co
   }
 }
 
-/// Moves the transitions into shared memory, if the team keeps them there.
+/// Moves the transitions into shared memory, where a warp has room for them.
 template <typename Team, typename scalar_t>
 __device__ void share_transitions(const Team& team, Scores<scalar_t>& scores) {
-  if (!Team::kTransitionsShared) return;
+  if (Team::kWarps > 1) return;
   const int64_t count = scores.shape.K * scores.shape.K;
   double* shared_kk = dynamic_shared<double>();
   for (int64_t k = threadIdx.x; k < count; k += Team::kThreads) shared_kk[k] = scores.transitions_kk[k];
@@ -285,6 +292,99 @@ __global__ void __launch_bounds__(Team::kThreads)
     tag = paths.origins_nk[row * K + tag];
   }
   paths.score_b[blockIdx.x] = last.score;
+}
+
+/// A place in a list of ways: the tag they lead to, and which of them.
+struct WayOrigin {
+  int32_t tag;
+  int32_t rank;
+};
+
+/// The best ways to one place, in order; those behind the last have the score -inf.
+struct Ways {
+  double* scores_c;
+  WayOrigin* origins_c;
+};
+
+/// What a launch for the best `count` paths writes; the first four are room to work in.
+struct RankedPaths {
+  int64_t count;
+  double* scores_nkc;      // of the ways to each tag of each row
+  WayOrigin* origins_nkc;  // where they come from
+  WayOrigin* ends_bc;      // the same of the whole paths
+  int32_t* heads_bkk;      // [B, from, to] how many of a tag's ways have been gone on from
+  int32_t* paths_cn;       // -1 where there is no path
+  double* path_scores_bc;  // -inf where there is none
+
+  __device__ Ways ways(int64_t place) const {
+    return {scores_nkc + place * count, origins_nkc + place * count};
+  }
+};
+
+/// The best ways on from the lists of ways to K tags, whose ways all get the score move(tag): a merge of
+/// sorted lists. Of equal scores the lower tag goes first, then its better way. heads_k[i * K] counts in list
+/// i.
+template <typename Move>
+__device__ void merge_ways(int64_t K, int64_t count, const double* lists_kc, Move move, int32_t* heads_k,
+                           const Ways& out) {
+  for (int64_t i = 0; i < K; ++i) heads_k[i * K] = 0;
+  for (int64_t rank = 0; rank < count; ++rank) {
+    const HighestTerm best = highest_term(K, [&](int64_t i) {
+      const int32_t head = heads_k[i * K];
+      return head < count ? lists_kc[i * count + head] + move(i) : -HUGE_VAL;
+    });
+    out.scores_c[rank] = best.score;
+    out.origins_c[rank] = {best.index, heads_k[best.index * K]++};
+  }
+}
+
+/// Source: Seshadri and Sundberg 1994, the parallel algorithm.
+template <typename Team, typename scalar_t>
+__global__ void __launch_bounds__(Team::kThreads)
+    crf_nbest_kernel(Scores<scalar_t> scores, RankedPaths paths) {
+  const Team team;
+  const int64_t K = scores.shape.K;
+  share_transitions(team, scores);
+  const Rows rows = scores.rows(blockIdx.x);
+  int32_t* heads_kk = paths.heads_bkk + blockIdx.x * K * K;
+  const double* before_kc = paths.scores_nkc + (rows.begin - 1) * K * paths.count;
+  for (int64_t row = rows.begin; row < rows.end; ++row, before_kc += K * paths.count) {
+    for (int64_t j = threadIdx.x; j < K; j += Team::kThreads) {
+      const Ways ways = paths.ways(row * K + j);
+      if (row == rows.begin) {
+        for (int64_t rank = 0; rank < paths.count; ++rank) ways.scores_c[rank] = -HUGE_VAL;
+        ways.scores_c[0] = static_cast<double>(scores.start_k[j]);
+      } else {
+        merge_ways(
+            K, paths.count, before_kc, [&](int64_t i) { return scores.transitions_kk[i * K + j]; },
+            heads_kk + j, ways);
+      }
+      for (int64_t rank = 0; rank < paths.count; ++rank) ways.scores_c[rank] += scores.emission(row, j);
+    }
+    team.sync();
+  }
+  double* path_scores_c = paths.path_scores_bc + blockIdx.x * paths.count;
+  if (rows.begin == rows.end) {
+    for (int64_t rank = threadIdx.x; rank < paths.count; rank += Team::kThreads) {
+      path_scores_c[rank] = rank == 0 ? 0 : -HUGE_VAL;
+    }
+    return;
+  }
+  const Ways last{path_scores_c, paths.ends_bc + blockIdx.x * paths.count};
+  if (threadIdx.x == 0) {
+    merge_ways(
+        K, paths.count, before_kc, [&](int64_t k) { return static_cast<double>(scores.end_k[k]); }, heads_kk,
+        last);
+  }
+  team.sync();
+  for (int64_t rank = threadIdx.x; rank < paths.count; rank += Team::kThreads) {
+    const bool exists = last.scores_c[rank] > -HUGE_VAL;
+    WayOrigin origin = last.origins_c[rank];
+    for (int64_t row = rows.end - 1; row >= rows.begin; --row) {
+      paths.paths_cn[rank * scores.shape.N + row] = exists ? origin.tag : -1;
+      if (exists && row > rows.begin) origin = paths.ways(row * K + origin.tag).origins_c[origin.rank];
+    }
+  }
 }
 
 /// d_emissions of the sentences' rows: what was saved times the weight of the sentence. A block per sentence.

@@ -17,13 +17,22 @@
 
 // ALBERT_NER_CUDA_LIBRARY(m)            registers the kernels of a .cu file: on CUDA those of the namespace
 // albert_ner;
-//                                       emulated, in a namespace of their own and on tensors of the CPU
+//                                       emulated, in a namespace of their own on tensors of the CPU, and in
+//                                       the right one on those of the device that stands in for a GPU
 // ALBERT_NER_SHARED(type, name, count)  declares an array in the shared memory of a block
 // ALBERT_NER_UNROLL                     before a loop that must not remain one: arrays in registers know no
 // index ALBERT_NER_DEVICE_ASSERT(condition)   stops a kernel that would leave its memory; the host learns of
 // it later
 #if defined(ALBERT_NER_CUDA_EMULATOR)
-#define ALBERT_NER_CUDA_LIBRARY(m) TORCH_LIBRARY_IMPL(albert_ner_emulated, CPU, m)
+#define ALBERT_NER_CUDA_LIBRARY(m)                        \
+  void register_kernels(torch::Library& m);               \
+  TORCH_LIBRARY_IMPL(albert_ner_emulated, CPU, library) { \
+    register_kernels(library);                            \
+  }                                                       \
+  TORCH_LIBRARY_IMPL(albert_ner, PrivateUse1, library) {  \
+    register_kernels(library);                            \
+  }                                                       \
+  void register_kernels(torch::Library& m)
 #define ALBERT_NER_SHARED(type, name, count) \
   static const char name##_declaration = 0;  \
   type* const name = ::cuda_emulator::Block::current->static_shared<type>(&name##_declaration, count)

@@ -13,6 +13,7 @@ import {
   emulated,
   inEveryOrder,
   loadEmulatedOps,
+  type OpArgs,
   onCpu,
   relativeDifference,
 } from '../../support/emulated-ops.js';
@@ -92,6 +93,20 @@ test('best paths, marginals and span posteriors are those of the CPU', async (t)
   });
 });
 
+test('the best paths in order are those of the CPU, as many as there are', async (t) => {
+  if (!(await ready(t))) return;
+  forEachProblem((problem, dtype, what) => {
+    // 70 are more than two tags have in four rows, and more than a block has warps or a warp threads.
+    for (const count of problem.K > 33 ? [3] : [1, 4, 70]) {
+      const args = [...decodingArgs(problem, dtype), count];
+      const [paths, scores] = inEveryOrder(() => emulated('crf_nbest', args));
+      const expected = onCpu('crf_nbest', args);
+      t.deepEqual(numbers(paths), numbers(expected[0]), `${what}, ${count} paths`);
+      agree(t, [scores], [expected[1]], 0, `${what}, scores of ${count} paths`);
+    }
+  });
+});
+
 test('equal scores take the lowest tags, as on the CPU', async (t) => {
   if (!(await ready(t))) return;
   for (const K of [9, 65]) {
@@ -99,10 +114,14 @@ test('equal scores take the lowest tags, as on the CPU', async (t) => {
     const flat = { ...problem, transitions: problem.transitions.map(() => 0) };
     const ties = { ...flat, emissions: flat.emissions.map((score) => Math.round(score)) };
     const args = decodingArgs(ties);
-    t.deepEqual(
-      inEveryOrder(() => emulated('crf_viterbi', args)).map(numbers),
-      onCpu('crf_viterbi', args).map(numbers),
-    );
+    const compare = (name: string, all: OpArgs) =>
+      t.deepEqual(
+        inEveryOrder(() => emulated(name, all)).map(numbers),
+        onCpu(name, all).map(numbers),
+        `${name}, K ${K}`,
+      );
+    compare('crf_viterbi', args);
+    compare('crf_nbest', [...args, 5]);
   }
 });
 
@@ -120,6 +139,9 @@ test('forbidden moves and scores of any size are handled as on the CPU', async (
       const [args, grad] = [nllArgs(changed), gradOf(changed, 'float64')];
       const actual = inEveryOrder(() => lossAndGradients('crf_nll', args, grad));
       agree(t, actual, expectedLoss('crf_nll', args, grad), 1e-9, `K ${K}, case ${index}`);
+      const ranked = [...decodingArgs(changed), 3];
+      const paths = inEveryOrder(() => emulated('crf_nbest', ranked));
+      agree(t, paths, onCpu('crf_nbest', ranked), 0, `K ${K}, case ${index}, best paths`);
     }
   }
 });
@@ -134,6 +156,11 @@ test('a sentence without a legal path, or with a NaN, has the result NaN and lea
     const [nll] = inEveryOrder(() => emulated('crf_nll_forward', nllArgs({ ...problem, emissions })));
     const expected = numbers(whole[0]);
     t.deepEqual(numbers(nll), [expected[0], Number.NaN, expected[2]]);
+    const ranked = [...decodingArgs({ ...problem, emissions }), 2];
+    const [paths, scores] = inEveryOrder(() => emulated('crf_nbest', ranked)).map(numbers);
+    t.deepEqual(scores.slice(2, 4), [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+    t.deepEqual([...paths.slice(3, 5), ...paths.slice(9 + 3, 9 + 5)], [-1, -1, -1, -1]);
+    t.true([0, 1, 4, 5].every((place) => Number.isFinite(scores[place])));
   }
 });
 
@@ -146,6 +173,9 @@ test('batches without sentences or rows give empty results', async (t) => {
     args[0] = tensor([0, 3], []);
     const actual = inEveryOrder(() => lossAndGradients('crf_nll', args, grad));
     agree(t, actual, expectedLoss('crf_nll', args, grad), 0, `${lengths.length} sentences`);
+    const ranked = [...args.filter((_, k) => k !== 1), 2];
+    const paths = inEveryOrder(() => emulated('crf_nbest', ranked));
+    agree(t, paths, onCpu('crf_nbest', ranked), 0, `best paths of ${lengths.length} sentences`);
   }
 });
 

@@ -280,6 +280,9 @@ class Block {
   std::map<const void*, std::unique_ptr<SharedBuffer>> static_;
 };
 
+/// Called with true before a launch and with false behind it: for device memory that is closed to the host.
+inline void (*launch_hook)(bool inside) = nullptr;
+
 /// What <<<grid, block, shared_bytes>>> does, in the current order.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
@@ -289,8 +292,12 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
   Block* const outer = std::exchange(Block::current, &running);
   struct Restore {
     Block* outer;
-    ~Restore() { Block::current = outer; }
+    ~Restore() {
+      Block::current = outer;
+      if (launch_hook != nullptr) launch_hook(false);
+    }
   } restore{outer};
+  if (launch_hook != nullptr) launch_hook(true);
   Sequence blocks(current_order(), grid.x * grid.y * grid.z);
   Sequence threads(current_order(), block.x * block.y * block.z);
   for (unsigned number : blocks.next()) {

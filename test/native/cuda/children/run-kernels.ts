@@ -15,6 +15,7 @@ for (const K of [1, 9, 33, 65]) {
   lossAndGradients('crf_nll', nllArgs(problem, 'float32'), grad);
   lossAndGradients('crf_partial_nll', partialArgs(problem, 'float32'), grad);
   emulated('crf_viterbi', decodingArgs(problem, 'float32'));
+  emulated('crf_nbest', [...decodingArgs(problem, 'float32'), 3]);
   emulated('crf_marginals', decodingArgs(problem, 'float32'));
   emulated('crf_span_posterior', spanArgs(problem, 'float32'));
 }
