@@ -24,9 +24,9 @@ function(albert_ner_find_cuda missing)
     set(${missing} "the CUDA runtime (libcudart) isn't beside libtorch" PARENT_SCOPE)
     return()
   endif()
-  if(NOT CMAKE_CUDA_COMPILER)
-    unset(CMAKE_CUDA_COMPILER CACHE) # there may be one by now
-  endif()
+  # The nvcc of now: a build folder would go on with the one it found first, or with none.
+  unset(CMAKE_CUDA_COMPILER CACHE)
+  file(REMOVE "${CMAKE_PLATFORM_INFO_DIR}/CMakeCUDACompiler.cmake")
   include(CheckLanguage)
   check_language(CUDA)
   if(NOT CMAKE_CUDA_COMPILER)
