@@ -46,7 +46,7 @@ const corpus = z.strictObject({
   labels: z.record(z.string(), z.string().regex(/^\S+$/).nullable()).default({}),
   unannotated: z.array(z.string()).default([]),
   repeat: positive.default(1),
-  epochs: positive.nullable().default(null),
+  epochs: count.nullable().default(null),
 });
 
 /** Of an n-gram's row; the addon takes no more. */
@@ -153,7 +153,7 @@ export interface CorpusConfig {
   unannotated: string[];
   /** Times its sentences are used in an epoch. */
   repeat: number;
-  /** It takes part in so many epochs, from the first; null: in all. */
+  /** It takes part in so many epochs, from the first; null: in all, 0: it only says which n-grams there are. */
   epochs: number | null;
 }
 

@@ -232,6 +232,22 @@ test('a corpus takes part in its epochs only, and the learning rate knows', asyn
   t.deepEqual(await last('parts'), await last('whole'));
 });
 
+test('a corpus of no epoch only says which n-grams there are', async (t) => {
+  const folder = await temporaryFolder(t);
+  const { encoder } = await writeCorpora(folder);
+  const run = async (name: string, more: string) => {
+    const corpora = `train.corpora=[{data: ${folder}/whole.txt}${more}]`;
+    const config = await configOf(corpora, 'ngrams.size=5000', 'ngrams.width=4', 'train.epochs=1');
+    const { directory, steps } = await train({ config, encoder, output: join(folder, name) });
+    const { tensors } = await readSafetensorsHeader(join(directory, 'model.safetensors'));
+    return { steps, rows: tensors.find((tensor) => tensor.name === 'ngrams.weight')?.shape[0] ?? 0 };
+  };
+  const alone = await run('alone', '');
+  const both = await run('both', `, {data: ${folder}/partial.txt, labels: {person: PER}, epochs: 0}`);
+  t.is(both.steps, alone.steps);
+  t.true(both.rows > alone.rows, `${both.rows} and ${alone.rows}`);
+});
+
 test('n-grams and int8 storage survive saving: the model scores what its reports say, and a resumed run is the same', async (t) => {
   const folder = await temporaryFolder(t);
   const { encoder, corpora } = await writeCorpora(folder);
