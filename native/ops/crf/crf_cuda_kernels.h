@@ -338,9 +338,10 @@ __device__ void merge_ways(int64_t K, int64_t count, const double* lists_kc, Mov
   }
 }
 
-/// Source: Seshadri and Sundberg 1994, the parallel algorithm.
+/// Source: Seshadri and Sundberg 1994, the parallel algorithm. Left to itself the compiler counts on more
+/// blocks at once than four, and then has too few registers.
 template <typename Team, typename scalar_t>
-__global__ void __launch_bounds__(Team::kThreads)
+__global__ void __launch_bounds__(Team::kThreads, 4)
     crf_nbest_kernel(Scores<scalar_t> scores, RankedPaths paths) {
   const Team team;
   const int64_t K = scores.shape.K;
