@@ -1,7 +1,6 @@
 #include "model/tagging.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -55,22 +54,26 @@ at::Tensor kept_emissions(const Head& head, const WindowPlan& plan, const Featur
                           const runtime::Cancellation& cancellation) {
   std::vector<int64_t> first_kept(plan.lengths.size() + 1, 0);
   for (size_t b = 0; b < plan.lengths.size(); ++b) first_kept[b + 1] = first_kept[b] + plan.keep[2 * b + 1];
-  at::Tensor places =
-      at::empty({first_kept.back()}, at::kLong);  // [M] of the kept rows, in the rows of all batches
-  int64_t* place = places.mutable_data_ptr<int64_t>();
-  // Of no rows, so that there is a first one.
-  std::vector<at::Tensor> batches{
-      at::empty({0, head.config().tag_count}, at::TensorOptions(head.device()).dtype(at::kFloat))};
-  int64_t first_row = 0;  // of the window
+  const at::TensorOptions floats = at::TensorOptions(head.device()).dtype(at::kFloat);
+  at::Tensor emissions = at::empty({first_kept.back(), head.config().tag_count}, floats);  // [M, K]
   for_each_batch(plan.lengths, cancellation, [&](const std::vector<int64_t>& windows) {
-    batches.push_back(head.emissions(source(windows), nullptr));  // [rows of the windows, K]
+    std::vector<int64_t> from;  // rows of the batch that are kept
+    std::vector<int64_t> to;    // and their places among the kept ones
+    int64_t row = 0;
     for (int64_t window : windows) {
-      int64_t* kept = place + first_kept[window];
-      std::iota(kept, kept + plan.keep[2 * window + 1], first_row + plan.keep[2 * window]);
-      first_row += plan.lengths[window];
+      for (int64_t k = 0; k < plan.keep[2 * window + 1]; ++k) {
+        from.push_back(row + plan.keep[2 * window] + k);
+        to.push_back(first_kept[window] + k);
+      }
+      row += plan.lengths[window];
     }
+    auto indexes = [&](const std::vector<int64_t>& rows) {
+      return on_device(at::tensor(rows, at::kLong), head.device());
+    };
+    const at::Tensor batch = head.emissions(source(windows), nullptr);  // [rows of the windows, K]
+    emissions.index_copy_(0, indexes(to), batch.index_select(0, indexes(from)));
   });
-  return at::cat(batches).index_select(0, on_device(places, head.device()));
+  return emissions;
 }
 
 /// What the operators refuse on the CPU and can't look at elsewhere.
