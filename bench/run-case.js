@@ -54,14 +54,13 @@ async function runCase() {
     measures,
     close = () => {},
   } = await prepare({ quick: flags.quick, folder });
-  const idleBefore = await idleShare();
+  const idle = await idleShare();
   const peer = flags['no-peer'] ? null : startPeer(script, [folder, ...peerArgs]);
   try {
     const results = [];
     for (const measure of measures) results.push(await runMeasure(measure, peer));
     const versions = await peer?.ask({ do: 'versions' });
-    peer?.close();
-    report({ versions, measures: results, idle: { before: idleBefore, after: await idleShare() } });
+    report({ versions, measures: results, idle });
   } finally {
     peer?.close();
     await close();
@@ -131,7 +130,7 @@ function summarize(measure, { variants, differences }, [ours, ...others]) {
   return result;
 }
 
-/** Of all cores in the next second: a figure means little while others compute. */
+/** Of all cores in the next second, before anything of ours runs: a figure means little while others compute. */
 async function idleShare() {
   if (flags.quick) return null;
   const total = (cores, pick) => cores.reduce((sum, { times }) => sum + pick(times), 0);
@@ -156,9 +155,7 @@ function report({ versions, measures, idle }) {
   };
   console.log(JSON.stringify(result));
   if (flags.quick || flags['no-peer']) return;
-  for (const share of Object.values(idle)) {
-    if (share < 0.9) console.error(`warning: only ${Math.round(100 * share)} % of the machine was idle`);
-  }
+  if (idle < 0.9) console.error(`warning: only ${Math.round(100 * idle)} % of the machine was idle`);
   mkdirSync(new URL('results/', import.meta.url), { recursive: true });
   writeFileSync(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(result, null, 2)}\n`);
 }

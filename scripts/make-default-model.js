@@ -3,9 +3,9 @@
 // pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
 //
 //   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
-//   node scripts/make-default-model.js --encoder ENCODER [--layers N] --text DIR --data DIR --work DIR [--out DIR]
+//   node scripts/make-default-model.js --encoder ENCODER [--layers N] [--text DIR] --data DIR --work DIR [--out DIR]
 //
-// --text     file or folder of plain text (.txt, .gz, .xz), for pretraining and for the n-grams
+// --text     file or folder of plain text (.txt, .gz, .xz): for pretraining, and n-grams are fitted to it
 // --data     folder with the corpora that models/default.config.yml names
 // --work     folder for everything in between; needs a few hundred megabytes
 // --from     encoder folder to start pretraining from, such as an earlier milestone
@@ -38,7 +38,7 @@ const { values } = parseArgs({
     out: { type: 'string', default: join(root, 'models', 'default') },
   },
 });
-for (const option of ['text', 'data', 'work']) {
+for (const option of [values.encoder ? 'encoder' : 'text', 'data', 'work']) {
   if (values[option] !== undefined) continue;
   console.error(`error: Expected a path for --${option} but received none`);
   process.exit(2);
@@ -104,7 +104,7 @@ function withCorporaIn(folder) {
   for (const corpus of settings.train.corpora) {
     for (const part of ['data', 'dev']) if (corpus[part]) corpus[part] = join(folder, corpus[part]);
   }
-  settings.ngrams.text = [resolve(values.text)];
+  if (values.text) settings.ngrams.text = [resolve(values.text)];
   return dump(settings);
 }
 
