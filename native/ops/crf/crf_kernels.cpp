@@ -419,6 +419,58 @@ int64_t best_before(const Floats* score, int lane, const float* transitions_kk, 
   return best;
 }
 
+/// Paths back from the tags they end with, lane by lane.
+void trace_back(const CrfGroup& group, const CrfScoredMoves& moves, const Floats* scores,
+                const int32_t* last_tags, int32_t* tags_n) {
+  const int64_t K = moves.K;
+  for (int lane = 0; lane < group.count; ++lane) {
+    int64_t tag = last_tags[lane];
+    int32_t* tags = tags_n + group.first[lane];
+    for (int64_t t = group.length[lane] - 1; t > 0; --t) {
+      tags[t] = static_cast<int32_t>(tag);
+      tag = best_before(scores + (t - 1) * K, lane, moves.transitions_kk, K, tag);
+    }
+    tags[0] = static_cast<int32_t>(tag);
+  }
+}
+
+/// The same for all lanes at once. A row of transitions fits into two vectors, so that each lane finds the
+/// score of its own tag by a permutation.
+void trace_back_together(const CrfGroup& group, const CrfScoredMoves& moves, const Floats* scores,
+                         const int32_t* last_tags, int32_t* tags_n) {
+  const int64_t K = moves.K;
+  Floats from[2 * kLanes][2];
+  for (int64_t i = 0; i < K; ++i) {
+    const float* row = moves.transitions_kk + i * K;
+    from[i][0] = load_some(row, K);
+    from[i][1] = K > kLanes ? load_some(row + kLanes, K - kLanes) : Floats{};
+  }
+  Ints last;
+  for (int lane = 0; lane < kLanes; ++lane) last[lane] = last_tags[lane];
+  Ints tag = last;
+  for (int64_t t = group.steps - 1; t >= 0; --t) {
+    const Floats* score = scores + t * K;
+    auto arriving = [&](int64_t i) {
+      const Floats transition =
+          K > kLanes ? __builtin_shuffle(from[i][0], from[i][1], tag) : __builtin_shuffle(from[i][0], tag);
+      return score[i] + transition;
+    };
+    Floats highest = arriving(0);
+    Ints best = {};
+    for (int64_t i = 1; i < K; ++i) {
+      const Floats candidate = arriving(i);
+      const Ints better = candidate > highest;
+      highest = select(better, candidate, highest);
+      best = better ? Ints{} + static_cast<int32_t>(i) : best;
+    }
+    tag = running_lanes(group, t + 1) ? best : last;
+    for (int lane = 0; lane < group.count; ++lane) {
+      if (t >= group.length[lane]) break;  // shorter ones follow
+      tags_n[group.first[lane] + t] = tag[lane];
+    }
+  }
+}
+
 void viterbi(const CrfGroup& group, const CrfScoredMoves& moves, const float* emissions_nk, float* scratch,
              int32_t* tags_n, bool* legal) {
   const int64_t K = moves.K;
@@ -439,21 +491,18 @@ void viterbi(const CrfGroup& group, const CrfScoredMoves& moves, const float* em
     largest = select(largest > never, largest, Floats{});
     for (int64_t k = 0; k < K; ++k) score[k] -= largest;
   }
+  int32_t last_tags[kMaxCrfLanes] = {};
   for (int lane = 0; lane < group.count; ++lane) {
-    int32_t* tags = tags_n + group.first[lane];
     const Floats* score = scores + (group.length[lane] - 1) * K;
-    int64_t best = 0;
-    for (int64_t k = 1; k < K; ++k) {
+    int32_t best = 0;
+    for (int32_t k = 1; k < K; ++k) {
       if (score[k][lane] + moves.end_k[k] > score[best][lane] + moves.end_k[best]) best = k;
     }
     legal[lane] = score[best][lane] + moves.end_k[best] > never;
-    for (int64_t row = group.length[lane] - 1; row >= 0; --row) {
-      tags[row] = static_cast<int32_t>(best);
-      if (row == 0) break;
-      score -= K;
-      best = best_before(score, lane, moves.transitions_kk, K, best);
-    }
+    last_tags[lane] = best;
   }
+  const auto trace = K <= 2 * kLanes ? trace_back_together : trace_back;
+  trace(group, moves, scores, last_tags, tags_n);
 }
 
 }  // namespace
