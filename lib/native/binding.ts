@@ -324,15 +324,15 @@ export interface NativeSession {
 
 /** Test-only: a tensor for `_callOp` and `_timeOp`. */
 export interface NativeOpTensor {
-  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool' | 'float16';
+  dtype: 'float32' | 'float64' | 'int32' | 'int64' | 'bool' | 'float16' | 'bfloat16';
   shape: number[];
-  /** float16 as its bits. */
+  /** float16 and bfloat16 as their bits. */
   data: Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
   /** Of an argument: gets no gradient. */
   constant?: boolean;
 }
 
-export type NativeOpArgument = NativeOpTensor | NativeOpTensor[] | number | boolean | null;
+export type NativeOpArgument = NativeOpTensor | NativeOpTensor[] | number | number[] | boolean | null;
 
 export interface NativeAddon {
   buildInfo(): NativeBuildInfo;

@@ -27,9 +27,10 @@ struct DtypeName {
 };
 
 constexpr DtypeName kDtypes[] = {
-    {at::kFloat, "float32", napi_float32_array}, {at::kDouble, "float64", napi_float64_array},
-    {at::kInt, "int32", napi_int32_array},       {at::kLong, "int64", napi_bigint64_array},
-    {at::kBool, "bool", napi_uint8_array},       {at::kHalf, "float16", napi_uint16_array},
+    {at::kFloat, "float32", napi_float32_array},    {at::kDouble, "float64", napi_float64_array},
+    {at::kInt, "int32", napi_int32_array},          {at::kLong, "int64", napi_bigint64_array},
+    {at::kBool, "bool", napi_uint8_array},          {at::kHalf, "float16", napi_uint16_array},
+    {at::kBFloat16, "bfloat16", napi_uint16_array},
 };
 
 at::Tensor to_tensor(const Napi::Value& value) {
@@ -89,8 +90,14 @@ c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool w
   };
   if (value.IsNull() || value.IsUndefined()) return {};
   if (value.IsArray()) {
-    c10::List<at::Tensor> list;
     const Napi::Array array = value.As<Napi::Array>();
+    if (type->containedTypeSize() == 1 && type->containedType(0)->kind() == c10::TypeKind::IntType) {
+      c10::List<int64_t> integers;
+      for (uint32_t k = 0; k < array.Length(); ++k)
+        integers.push_back(static_cast<int64_t>(to_double(array.Get(k), "argument")));
+      return integers;
+    }
+    c10::List<at::Tensor> list;
     for (uint32_t k = 0; k < array.Length(); ++k) list.push_back(input(array.Get(k)));
     return list;
   }

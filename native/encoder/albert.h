@@ -89,9 +89,7 @@ struct TokenPack {
   std::vector<int64_t> lengths;  // [B], sum M
 };
 
-/// Factors of dropout, float32 on the CPU: 0 with the probability, rounded to 2^-16, else 1 / (1 -
-/// probability). One number is drawn from the generator and the rest derived from it, so threads share the
-/// work and equal seeds give equal masks whatever their number.
+/// Factors of dropout as ops::dropout_factors has them, with a seed drawn from the generator.
 at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator& generator);
 
 /// Zeroes elements with a probability and scales the others up, in training.
@@ -100,6 +98,12 @@ struct Dropout {
   at::Generator generator;
 
   at::Tensor operator()(const at::Tensor& rows);
+};
+
+/// Rows between sublayers: in float32 and, for the products that follow, in the config's precision.
+struct LayerRows {
+  at::Tensor wide;
+  at::Tensor rounded;
 };
 
 class Albert {
@@ -141,6 +145,9 @@ class Albert {
   TokenPack filled_up(TokenPack pack) const;
   at::Tensor embed(const TokenPack& pack) const;
   void check(const TokenPack& pack) const;
+  /// Of a sublayer's result, which has the config's precision.
+  LayerRows add_and_norm(const LayerRows& rows, const at::Tensor& added, const std::string& norm,
+                         Dropout* dropout) const;
   at::Tensor attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
                     const std::string& layer) const;
   at::Tensor feed_forward(const at::Tensor& rows, const std::string& layer) const;

@@ -2,7 +2,6 @@
 // attention runs once per run of equally long sequences, so nothing is padded and nothing masked.
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
@@ -12,9 +11,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/split_with_sizes.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
@@ -25,6 +22,8 @@
 #include "common/check.h"
 #include "common/on_device.h"
 #include "encoder/albert.h"
+#include "ops/add_norm/add_norm.h"
+#include "ops/attention/attention.h"
 
 namespace albert_ner::encoder {
 namespace {
@@ -92,28 +91,16 @@ at::Tensor activate(const at::Tensor& rows, Activation activation) {
   throw_invalid("activation", "a known activation", std::to_string(static_cast<int>(activation)));
 }
 
+namespace {
+
+int64_t next_seed(at::Generator& generator) {
+  return static_cast<int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64());
+}
+
+}  // namespace
+
 at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator& generator) {
-  constexpr int64_t kPerDraw = 4;  // 16 bits each
-  constexpr int64_t kDrawsPerTask = 1 << 12;
-  at::Tensor mask = at::empty(shape, at::kFloat);
-  float* factors = mask.mutable_data_ptr<float>();
-  const int64_t count = mask.numel();
-  const uint64_t seed = at::check_generator<at::CPUGeneratorImpl>(generator)->random64();
-  const uint64_t dropped = static_cast<uint64_t>(std::llround(probability * (1 << 16)));
-  const float kept = static_cast<float>(1 / (1 - probability));
-  at::parallel_for(0, (count + kPerDraw - 1) / kPerDraw, kDrawsPerTask, [&](int64_t begin, int64_t end) {
-    for (int64_t draw = begin; draw < end; ++draw) {
-      // splitmix64
-      uint64_t bits = seed + static_cast<uint64_t>(draw + 1) * 0x9e3779b97f4a7c15ULL;
-      bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
-      bits ^= bits >> 31;
-      const int64_t last = std::min(kPerDraw, count - draw * kPerDraw);
-      for (int64_t k = 0; k < last; ++k)
-        factors[draw * kPerDraw + k] = ((bits >> (16 * k)) & 0xffff) < dropped ? 0.0F : kept;
-    }
-  });
-  return mask;
+  return ops::dropout_factors(shape, probability, next_seed(generator));
 }
 
 at::Tensor Dropout::operator()(const at::Tensor& rows) {
@@ -202,43 +189,26 @@ at::Tensor Albert::embed(const TokenPack& pack) const {
       .to(at::kFloat);
 }
 
+LayerRows Albert::add_and_norm(const LayerRows& rows, const at::Tensor& added, const std::string& norm,
+                               Dropout* dropout) const {
+  const bool drops = dropout != nullptr && dropout->probability > 0;
+  const std::vector<at::Tensor> normed = ops::add_norm(
+      rows.wide, added, weight(norm + ".weight"), weight(norm + ".bias"), config_.layer_norm_eps,
+      drops ? dropout->probability : 0, drops ? next_seed(dropout->generator) : 0);
+  return {normed.front(), normed.back()};
+}
+
 at::Tensor Albert::attend(const at::Tensor& rows, const std::vector<int64_t>& lengths,
                           const std::string& layer) const {
-  const int64_t heads = config_.head_count;
-  const int64_t width = config_.hidden_size / heads;
-  const at::Tensor query = linear(rows, layer + "attention.query");  // [M, D]
-  const at::Tensor key = linear(rows, layer + "attention.key");
-  const at::Tensor value = linear(rows, layer + "attention.value");
-  // One piece per stretch of equal lengths. Splitting, not slicing: the gradient of a split is one copy.
-  std::vector<int64_t> counts;
-  std::vector<int64_t> piece_rows;
-  for (size_t first = 0; first < lengths.size();) {
-    size_t last = first;
-    while (last < lengths.size() && lengths[last] == lengths[first]) ++last;
-    counts.push_back(static_cast<int64_t>(last - first));
-    piece_rows.push_back(counts.back() * lengths[first]);
-    first = last;
-  }
-  const std::vector<at::Tensor> queries = query.split_with_sizes(piece_rows);
-  const std::vector<at::Tensor> keys = key.split_with_sizes(piece_rows);
-  const std::vector<at::Tensor> values = value.split_with_sizes(piece_rows);
-  std::vector<at::Tensor> pieces;
-  for (size_t k = 0; k < counts.size(); ++k) {
-    const int64_t T = piece_rows[k] / counts[k];
-    auto by_head = [&](const at::Tensor& rows_of_piece) {
-      return rows_of_piece.view({counts[k], T, heads, width}).transpose(1, 2);  // [n, heads, T, width]
-    };
-    const at::Tensor mixed =
-        at::scaled_dot_product_attention(by_head(queries[k]), by_head(keys[k]), by_head(values[k]));
-    pieces.push_back(mixed.transpose(1, 2).reshape({piece_rows[k], config_.hidden_size}));
-  }
-  return linear(pieces.size() == 1 ? pieces.front() : at::cat(pieces), layer + "attention.dense")
-      .to(at::kFloat);
+  const at::Tensor mixed =
+      ops::attention(linear(rows, layer + "attention.query"), linear(rows, layer + "attention.key"),
+                     linear(rows, layer + "attention.value"), lengths, config_.head_count);  // [M, D]
+  return linear(mixed, layer + "attention.dense");
 }
 
 at::Tensor Albert::feed_forward(const at::Tensor& rows, const std::string& layer) const {
   const at::Tensor inner = activate(linear(rows, layer + "ffn"), config_.activation);  // [M, I]
-  return linear(inner, layer + "ffn_output").to(at::kFloat);
+  return linear(inner, layer + "ffn_output");
 }
 
 void Albert::check(const TokenPack& pack) const {
@@ -270,17 +240,20 @@ std::vector<at::Tensor> Albert::hidden_states(const TokenPack& tokens, int64_t l
   const TokenPack& pack = filled.ids.empty() ? tokens : filled;
   auto drop = [&](const at::Tensor& rows) { return dropout == nullptr ? rows : (*dropout)(rows); };
   std::vector<at::Tensor> states = {drop(embed(pack))};  // each [M, D]
+  LayerRows rows{states.front(), states.front()};
   for (int64_t layer = 0; layer < last; ++layer) {
     const std::string name = layer_prefix(layer * config_.group_count / config_.layer_count);
-    at::Tensor rows = states.back();
+    const std::string attention_norm = name + "attention.LayerNorm";
+    const std::string feed_forward_norm = name + "full_layer_layer_norm";
     if (config_.layer_norm_placement == LayerNormPlacement::kPost) {
-      rows = layer_norm(rows + drop(attend(rows, pack.lengths, name)), name + "attention.LayerNorm");
-      rows = layer_norm(rows + drop(feed_forward(rows, name)), name + "full_layer_layer_norm");
+      rows = add_and_norm(rows, attend(rows.rounded, pack.lengths, name), attention_norm, dropout);
+      rows = add_and_norm(rows, feed_forward(rows.rounded, name), feed_forward_norm, dropout);
     } else {
-      rows = rows + drop(attend(layer_norm(rows, name + "attention.LayerNorm"), pack.lengths, name));
-      rows = rows + drop(feed_forward(layer_norm(rows, name + "full_layer_layer_norm"), name));
+      at::Tensor& sum = rows.wide;
+      sum = sum + drop(attend(layer_norm(sum, attention_norm), pack.lengths, name).to(at::kFloat));
+      sum = sum + drop(feed_forward(layer_norm(sum, feed_forward_norm), name).to(at::kFloat));
     }
-    states.push_back(rows);
+    states.push_back(rows.wide);
   }
   for (at::Tensor& rows : states) rows = rows.narrow(0, 0, M);
   return states;

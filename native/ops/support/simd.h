@@ -58,6 +58,38 @@ ALBERT_NER_INLINE void store_some(float* to, Floats value, int64_t count) {
   for (int64_t lane = 0; lane < count; ++lane) to[lane] = value[lane];
 }
 
+/// The first `count` lanes of a vector; zeros behind them.
+ALBERT_NER_INLINE Floats first_lanes(Floats value, int64_t count) {
+  for (int64_t lane = count; lane < kLanes; ++lane) value[lane] = 0;
+  return value;
+}
+
+typedef uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint16_t UnalignedHalves __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+
+/// The first `count` of numbers in bfloat16, the upper half of a float32; zeros behind them.
+ALBERT_NER_INLINE Floats load_bfloat16(const uint16_t* from, int64_t count) {
+  Halves halves = {};
+  if (count >= kLanes) {
+    halves = *reinterpret_cast<const UnalignedHalves*>(from);
+  } else {
+    for (int64_t lane = 0; lane < count; ++lane) halves[lane] = from[lane];
+  }
+  return reinterpret_cast<Floats>(__builtin_convertvector(halves, Ints) << 16);
+}
+
+/// Rounded to the nearest bfloat16, of two the even one. Not for NaN.
+ALBERT_NER_INLINE void store_bfloat16(uint16_t* to, Floats value, int64_t count) {
+  const Ints bits = reinterpret_cast<Ints>(value);
+  const Ints rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const Halves halves = __builtin_convertvector((rounded >> 16) & 0xffff, Halves);
+  if (count >= kLanes) {
+    *reinterpret_cast<UnalignedHalves*>(to) = halves;
+  } else {
+    for (int64_t lane = 0; lane < count; ++lane) to[lane] = halves[lane];
+  }
+}
+
 ALBERT_NER_INLINE Floats broadcast(float value) {
   return value - Floats{};
 }

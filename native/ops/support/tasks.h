@@ -17,12 +17,18 @@ void for_each_task(int64_t count, Body body) {
   });
 }
 
-/// body(first row, rows) for each block of up to 256 rows, in parallel.
+constexpr int64_t kBlockRows = 256;
+
+inline int64_t block_count(int64_t N) {
+  return (N + kBlockRows - 1) / kBlockRows;
+}
+
+/// body(first row, rows) for each block of up to kBlockRows rows, in parallel.
 template <typename Body>
 void for_each_block(int64_t N, Body body) {
-  constexpr int64_t kRows = 256;
-  for_each_task((N + kRows - 1) / kRows,
-                [&](int64_t block) { body(block * kRows, std::min(kRows, N - block * kRows)); });
+  for_each_task(block_count(N), [&](int64_t block) {
+    body(block * kBlockRows, std::min(kBlockRows, N - block * kBlockRows));
+  });
 }
 
 }  // namespace albert_ner::ops

@@ -47,6 +47,20 @@ function results([D, H, K]: [number, number, number]) {
     call('bilstm', lstmArgs(layer, 'float32'), [single([N, 2 * H], normals(random, N * 2 * H))]),
     step(features),
     step(halves),
+    ...encoderOps(D, lengths, K),
+  ];
+}
+
+/** Attention with K heads and the sum and norm behind it. */
+function encoderOps(seed: number, lengths: number[], heads: number) {
+  const random = seeded(seed);
+  const D = heads * (1 + (seed % 20));
+  const M = lengths.reduce((a, b) => a + b, 0);
+  const rows = () => single([M, D], normals(random, M * D));
+  const scale = () => single([D], normals(random, D));
+  return [
+    addon._callOp('albert_ner::attention', [rows(), rows(), rows(), lengths, heads], [rows()]),
+    addon._callOp('albert_ner::add_norm', [rows(), rows(), scale(), scale(), 1e-5, 0.2, 3], [rows()]),
   ];
 }
 
