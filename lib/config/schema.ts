@@ -5,7 +5,7 @@
  */
 
 import { z } from 'zod';
-import type { CorpusFormat } from '../data/detect.js';
+import { CORPUS_FORMATS, type CorpusFormat } from '../data/sentences.js';
 import { parseTag } from '../labels/scheme.js';
 
 const count = z.int().min(0);
@@ -35,7 +35,7 @@ const learningRates = z.strictObject({
   crf: rate.nullable().default(null),
 });
 
-const format = z.enum(['auto', 'conll', 'pair', 'inline']);
+const format = z.enum(['auto', ...CORPUS_FORMATS]);
 
 const corpus = z.strictObject({
   name: z.string().regex(/^\S+$/).nullable().default(null),

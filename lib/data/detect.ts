@@ -4,12 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlbertNerError } from '../errors.js';
 import { openDecompressed } from '../files.js';
-
-/**
- * `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. `inline`: running text
- * with {{label:entity}}.
- */
-export type CorpusFormat = 'conll' | 'pair' | 'inline';
+import type { CorpusFormat } from './sentences.js';
 
 export const SOURCE_FILE = 'source.txt';
 export const TARGET_FILE = 'target.txt';

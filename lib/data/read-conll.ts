@@ -1,8 +1,8 @@
 /** Two or more columns, token first and tag last, a blank line between sentences; and the writer of that form. */
 
 import { AlbertNerError } from '../errors.js';
-import type { LabelledSentence, TaggedSentence } from './corpus.js';
 import { readLines } from './read-lines.js';
+import type { LabelledSentence, TaggedSentence } from './sentences.js';
 
 const DOCUMENT_START = '-DOCSTART-';
 
