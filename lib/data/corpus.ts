@@ -7,6 +7,7 @@ import { closestName } from '../validate.js';
 import { detectFormat } from './detect.js';
 import { readConll } from './read-conll.js';
 import { readInline } from './read-inline.js';
+import { readJsonl } from './read-jsonl.js';
 import { readPair } from './read-pair.js';
 import type { CorpusFormat, CorpusWarning, LabelledSentence, TaggedSentence } from './sentences.js';
 
@@ -16,7 +17,7 @@ export interface Corpus {
   labels: string[];
   format: CorpusFormat;
   scheme: CorpusScheme;
-  /** Tags that can't stand where they do; they are read as O. */
+  /** Tags that can't stand where they do, entities within others: what was read as O. */
   warnings: CorpusWarning[];
 }
 
@@ -32,6 +33,7 @@ export interface ReadCorpusOptions {
 const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSentence[]>>> = {
   conll: readConll,
   inline: readInline,
+  jsonl: readJsonl,
   pair: readPair,
 };
 
@@ -63,6 +65,7 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
+    warnings.push(...(sentence.warnings ?? []));
     const spans = found.flatMap((span) => {
       const label = renamed(span.label);
       return label === null ? [] : [{ ...span, label }];

@@ -4,9 +4,9 @@ import type { Span } from '../labels/spans.js';
 
 /**
  * `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. `inline`: running text
- * with {{label:entity}}.
+ * with {{label:entity}}. `jsonl`: a JSON object a line, with a text and its entities.
  */
-export const CORPUS_FORMATS = ['conll', 'pair', 'inline'] as const;
+export const CORPUS_FORMATS = ['conll', 'pair', 'inline', 'jsonl'] as const;
 
 export type CorpusFormat = (typeof CORPUS_FORMATS)[number];
 
@@ -26,6 +26,8 @@ export interface TaggedSentence {
   file: string;
   /** Line of each token, from 1. */
   lines: number[];
+  /** What a reader had to leave out; default nothing. */
+  warnings?: CorpusWarning[];
 }
 
 export interface CorpusWarning {

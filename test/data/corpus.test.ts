@@ -7,35 +7,10 @@ import test, { type ExecutionContext } from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
-import type { AlbertNerError } from '../../lib/errors.js';
 import { openDecompressed } from '../../lib/files.js';
 import { runNode } from '../support/child.js';
+import { fileWith, refusal, shown } from '../support/corpus-files.js';
 import { repoRoot, temporaryFolder } from '../support/paths.js';
-
-async function fileWith(
-  t: ExecutionContext,
-  content: string | Uint8Array,
-  name = 'corpus.txt',
-): Promise<string> {
-  const file = join(await temporaryFolder(t), name);
-  await writeFile(file, content);
-  return file;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<AlbertNerError> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as AlbertNerError;
-  }
-  throw new Error('Expected a rejection');
-}
-
-const shown = (sentences: { text: string; spans: { start: number; end: number; label: string }[] }[]) =>
-  sentences.map(({ text, spans }) => [
-    text,
-    ...spans.map(({ start, end, label }) => `${text.slice(start, end)}/${label}`),
-  ]);
 
 test('two columns with spaces or tabs, CRLF and a byte order mark read alike', async (t) => {
   const plain = '王 B-PER\n明 I-PER\n在 O\n\n京 B-LOC\n';
