@@ -87,6 +87,18 @@ test('a compressed file that is left early is closed', async (t) => {
   t.true((await open()) < before + 5);
 });
 
+test('numbers after characters are places in a word when every token has one', async (t) => {
+  const file = await fileWith(
+    t,
+    '科0\tB-ORG.NAM\n技1\tI-ORG.NAM\n10\tO\n\n字12\tO\n😀0\tO\n\ufffd\ufffd0\tO\n',
+  );
+  t.deepEqual(shown((await readCorpus(file)).sentences), [['科技1', '科技/ORG.NAM'], ['字😀\ufffd\ufffd']]);
+  for (const other of ['技\tO', '技术0\tO', '2\tO', 'a1b\tO']) {
+    const mixed = await fileWith(t, `科0\tO\n技1\tO\n\n${other}\n`);
+    t.deepEqual(shown((await readCorpus(mixed)).sentences), [['科0技1'], [other.split('\t')[0]]], other);
+  }
+});
+
 test('BMES and IOB1 corpora are detected and read', async (t) => {
   const bmes = await readCorpus(await fileWith(t, '王 B-NAME\n小 M-NAME\n明 E-NAME\n他 S-NAME\n'));
   t.is(bmes.scheme, 'BMES');
