@@ -52,13 +52,18 @@ const corpus = z.strictObject({
 /** Of an n-gram's row; the addon takes no more. */
 export const MAX_NGRAM_WIDTH = 4096;
 
-const ngrams = z.strictObject({
-  size: count.default(0),
-  width: positive.max(MAX_NGRAM_WIDTH).default(32),
-  min_count: positive.default(3),
-  dropout: z.number().min(0).lt(1).default(0),
-  text: z.array(path).default([]),
-});
+const ngrams = z
+  .strictObject({
+    size: count.default(0),
+    width: positive.max(MAX_NGRAM_WIDTH).default(32),
+    min_count: positive.default(3),
+    dropout: z.number().min(0).lt(1).default(0),
+    text: z.array(path).default([]),
+  })
+  .refine(({ size, text }) => size > 0 || text.length === 0, {
+    path: ['text'],
+    message: 'Expected none while ngrams.size is 0',
+  });
 
 const train = z.strictObject({
   data: path.nullable().default(null),
