@@ -24,6 +24,7 @@
 
 #include "common/check.h"
 #include "common/on_device.h"
+#include "common/splitmix64.h"
 #include "encoder/albert.h"
 
 namespace albert_ner::encoder {
@@ -103,11 +104,7 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double probability, at::Generator
   const float kept = static_cast<float>(1 / (1 - probability));
   at::parallel_for(0, (count + kPerDraw - 1) / kPerDraw, kDrawsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t draw = begin; draw < end; ++draw) {
-      // splitmix64
-      uint64_t bits = seed + static_cast<uint64_t>(draw + 1) * 0x9e3779b97f4a7c15ULL;
-      bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
-      bits ^= bits >> 31;
+      const uint64_t bits = splitmix64_at(seed, static_cast<uint64_t>(draw));
       const int64_t last = std::min(kPerDraw, count - draw * kPerDraw);
       for (int64_t k = 0; k < last; ++k)
         factors[draw * kPerDraw + k] = ((bits >> (16 * k)) & 0xffff) < dropped ? 0.0F : kept;
