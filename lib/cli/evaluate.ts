@@ -1,7 +1,7 @@
 /** `albert-ner evaluate`: a model's strict entity scores on a corpus. */
 
 import { type Command, Option } from 'commander';
-import type { CorpusFormat } from '../data/detect.js';
+import { CORPUS_FORMATS, type CorpusFormat } from '../data/sentences.js';
 import { addCommonOptions, type GlobalOptions, modelSettings } from './common-options.js';
 import { type CommandContext, runAction } from './run.js';
 import { showWarnings } from './train-progress.js';
@@ -24,9 +24,7 @@ export function register(program: Command): void {
     .option('--model <dir>', 'model directory (default: the model that ships with the package)')
     .requiredOption('--data <path>', 'corpus')
     .addOption(
-      new Option('--format <name>', 'corpus format')
-        .choices(['auto', 'pair', 'conll', 'inline'])
-        .default('auto'),
+      new Option('--format <name>', 'corpus format').choices(['auto', ...CORPUS_FORMATS]).default('auto'),
     )
     .option('--labels <list>', 'score only these labels, separated by commas', (value: string) =>
       value.split(',').map((label) => label.trim()),

@@ -1,6 +1,6 @@
 /** Draws the events of a training run: a bar for extraction, one per epoch, a line per evaluation. */
 
-import type { CorpusWarning } from '../data/corpus.js';
+import type { CorpusWarning } from '../data/sentences.js';
 import type { ProgressSink, ProgressTask } from '../progress.js';
 import type { TrainingEvent, TrainingListener } from '../training/events.js';
 

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Config, FileConfig } from '../config/schema.js';
+import { CORPUS_FORMATS } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { encoderFolder } from './encoder-option.js';
@@ -40,7 +41,7 @@ export function register(program: Command): void {
       'encoder folder, model directory or any checkpoint that convert takes; overrides encoder (default: the model that ships with the package)',
     )
     .option('--out <dir>', 'model directory to write; overrides model_path')
-    .option('--format <name>', 'corpus format: auto, pair, conll, inline; overrides train.format')
+    .option('--format <name>', `corpus format: auto, ${CORPUS_FORMATS.join(', ')}; overrides train.format`)
     .option('--resume', 'continue from the last checkpoint in the model directory')
     .option(
       '--stop-after <epochs>',

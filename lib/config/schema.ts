@@ -5,7 +5,7 @@
  */
 
 import { z } from 'zod';
-import type { CorpusFormat } from '../data/detect.js';
+import { CORPUS_FORMATS, type CorpusFormat } from '../data/sentences.js';
 import { parseTag } from '../labels/scheme.js';
 
 const count = z.int().min(0);
@@ -35,7 +35,7 @@ const learningRates = z.strictObject({
   crf: rate.nullable().default(null),
 });
 
-const format = z.enum(['auto', 'conll', 'pair', 'inline']);
+const format = z.enum(['auto', ...CORPUS_FORMATS]);
 
 const corpus = z.strictObject({
   name: z.string().regex(/^\S+$/).nullable().default(null),
@@ -52,13 +52,18 @@ const corpus = z.strictObject({
 /** Of an n-gram's row; the addon takes no more. */
 export const MAX_NGRAM_WIDTH = 4096;
 
-const ngrams = z.strictObject({
-  size: count.default(0),
-  width: positive.max(MAX_NGRAM_WIDTH).default(32),
-  min_count: positive.default(3),
-  dropout: z.number().min(0).lt(1).default(0),
-  text: z.array(path).default([]),
-});
+const ngrams = z
+  .strictObject({
+    size: count.default(0),
+    width: positive.max(MAX_NGRAM_WIDTH).default(32),
+    min_count: positive.default(3),
+    dropout: z.number().min(0).lt(1).default(0),
+    text: z.array(path).default([]),
+  })
+  .refine(({ size, text }) => size > 0 || text.length === 0, {
+    path: ['text'],
+    message: 'Expected none while ngrams.size is 0',
+  });
 
 const train = z.strictObject({
   data: path.nullable().default(null),

@@ -3,36 +3,13 @@
 import { AlbertNerError } from '../errors.js';
 import { type CorpusScheme, type DecodedTags, decodeCorpusTags } from '../labels/corpus-tags.js';
 import { parseTag } from '../labels/scheme.js';
-import type { Span } from '../labels/spans.js';
 import { closestName } from '../validate.js';
-import { type CorpusFormat, detectFormat } from './detect.js';
+import { detectFormat } from './detect.js';
 import { readConll } from './read-conll.js';
 import { readInline } from './read-inline.js';
+import { readJsonl } from './read-jsonl.js';
 import { readPair } from './read-pair.js';
-
-/** A sentence with its entities; spans are UTF-16 offsets into `text`. */
-export interface LabelledSentence {
-  text: string;
-  spans: Span[];
-  file: string;
-  /** Where it starts, from 1. */
-  line: number;
-}
-
-/** A sentence as a file has it: one tag per token. */
-export interface TaggedSentence {
-  tokens: string[];
-  tags: string[];
-  file: string;
-  /** Line of each token, from 1. */
-  lines: number[];
-}
-
-export interface CorpusWarning {
-  file: string;
-  line: number;
-  message: string;
-}
+import type { CorpusFormat, CorpusWarning, LabelledSentence, TaggedSentence } from './sentences.js';
 
 export interface Corpus {
   sentences: LabelledSentence[];
@@ -40,7 +17,7 @@ export interface Corpus {
   labels: string[];
   format: CorpusFormat;
   scheme: CorpusScheme;
-  /** Tags that can't stand where they do; they are read as O. */
+  /** Tags that can't stand where they do, entities within others: what was read as O. */
   warnings: CorpusWarning[];
 }
 
@@ -56,12 +33,12 @@ export interface ReadCorpusOptions {
 const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSentence[]>>> = {
   conll: readConll,
   inline: readInline,
+  jsonl: readJsonl,
   pair: readPair,
 };
 
 /**
- * Reads a corpus whole. The text of a sentence is its tokens joined without separator, so offsets count the
- * characters of the file.
+ * Reads a corpus whole. The text of a sentence is its tokens joined without separator.
  *
  * Rejects with ERR_INVALID_DATA, file and line: missing or empty file, not UTF-8, counts that differ, a tag that isn't
  * one, a label that isn't in `labels`.
@@ -88,6 +65,7 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
+    warnings.push(...(sentence.warnings ?? []));
     const spans = found.flatMap((span) => {
       const label = renamed(span.label);
       return label === null ? [] : [{ ...span, label }];

@@ -4,12 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlbertNerError } from '../errors.js';
 import { openDecompressed } from '../files.js';
-
-/**
- * `conll`: two or more columns, blank line between sentences. `pair`: source.txt and target.txt. `inline`: running text
- * with {{label:entity}}.
- */
-export type CorpusFormat = 'conll' | 'pair' | 'inline';
+import type { CorpusFormat } from './sentences.js';
 
 export const SOURCE_FILE = 'source.txt';
 export const TARGET_FILE = 'target.txt';
@@ -25,15 +20,21 @@ export async function detectFormat(path: string): Promise<CorpusFormat> {
       { details: { file: path } },
     );
   }
-  if (basename(path) !== SOURCE_FILE) return (await startsInline(path)) ? 'inline' : 'conll';
+  if (basename(path) !== SOURCE_FILE) return fromContent(await beginning(path));
   const names = await readdir(dirname(path));
   return names.includes(TARGET_FILE) ? 'pair' : 'conll';
 }
 
 const DETECTION_BYTES = 1 << 14;
 
-/** Whether an entity in double braces stands in the first kilobytes. A file that can't be read is left to its reader. */
-async function startsInline(path: string): Promise<boolean> {
+/** An object with a first key makes JSON lines, an entity in double braces running text. */
+function fromContent(text: string): CorpusFormat {
+  if (/^\s*\{\s*"[^"\n]*"\s*:/.test(text)) return 'jsonl';
+  return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(text) ? 'inline' : 'conll';
+}
+
+/** The first kilobytes. A file that can't be read is left to its reader. */
+async function beginning(path: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
@@ -43,9 +44,9 @@ async function startsInline(path: string): Promise<boolean> {
       if (bytes >= DETECTION_BYTES) break;
     }
   } catch {
-    return false;
+    return '';
   }
-  return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(Buffer.concat(chunks).toString('utf8', 0, DETECTION_BYTES));
+  return Buffer.concat(chunks).toString('utf8', 0, DETECTION_BYTES);
 }
 
 /** The two files of a pair, given their folder or its source.txt. */

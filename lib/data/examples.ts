@@ -4,7 +4,7 @@ import type { TagSet } from '../labels/scheme.js';
 import { encodeSpans, type Span } from '../labels/spans.js';
 import type { Tokenizer, Units } from '../text/tokenizer.js';
 import { lines, splitForTraining } from '../text/windows.js';
-import type { LabelledSentence } from './corpus.js';
+import type { LabelledSentence } from './sentences.js';
 
 /** One training sequence. */
 export interface Example {

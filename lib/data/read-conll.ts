@@ -1,14 +1,18 @@
 /** Two or more columns, token first and tag last, a blank line between sentences; and the writer of that form. */
 
 import { AlbertNerError } from '../errors.js';
-import type { LabelledSentence, TaggedSentence } from './corpus.js';
 import { readLines } from './read-lines.js';
+import type { LabelledSentence, TaggedSentence } from './sentences.js';
 
 const DOCUMENT_START = '-DOCSTART-';
 
+/** A character and its place in a word, 技1. Emoji that got lost on the way to Weibo NER stand as two U+FFFD. */
+const NUMBERED = /^(.|\ufffd\ufffd)\d+$/su;
+
 /**
  * Columns are parted by tabs where a line has one, else by spaces; a token that is itself white space (a full-width
- * space) is kept. "-DOCSTART-" lines are skipped.
+ * space) is kept. "-DOCSTART-" lines are skipped. In a file whose every token is a character and a number, as in Weibo
+ * NER (科0 技1), the number is its place in the word and no part of the text.
  */
 export async function readConll(file: string): Promise<TaggedSentence[]> {
   const sentences: TaggedSentence[] = [];
@@ -38,7 +42,15 @@ export async function readConll(file: string): Promise<TaggedSentence[]> {
     sentence.tags.push((columns.at(-1) as string).trim());
     sentence.lines.push(line);
   });
-  return sentences;
+  return withoutPlaces(sentences);
+}
+
+function withoutPlaces(sentences: TaggedSentence[]): TaggedSentence[] {
+  if (!sentences.every(({ tokens }) => tokens.every((token) => NUMBERED.test(token)))) return sentences;
+  return sentences.map((sentence) => ({
+    ...sentence,
+    tokens: sentence.tokens.map((token) => token.replace(NUMBERED, '$1')),
+  }));
 }
 
 /**

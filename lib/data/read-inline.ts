@@ -4,8 +4,8 @@
  */
 
 import { AlbertNerError } from '../errors.js';
-import type { TaggedSentence } from './corpus.js';
 import { readLines } from './read-lines.js';
+import type { TaggedSentence } from './sentences.js';
 
 const ENTITY = /\{\{([^{}:]*):([^{}]*)\}\}/g;
 

@@ -1,9 +1,9 @@
 /** The pair of files of the reference implementation: tokens in source.txt, tags in target.txt, a sentence a line. */
 
 import { AlbertNerError } from '../errors.js';
-import type { TaggedSentence } from './corpus.js';
 import { pairFiles } from './detect.js';
 import { readLines } from './read-lines.js';
+import type { TaggedSentence } from './sentences.js';
 
 /** `path`: the folder, or its source.txt. Blank lines must stand in both files and are skipped. */
 export async function readPair(path: string): Promise<TaggedSentence[]> {

@@ -5,7 +5,7 @@
  */
 
 import { createRandom, mixSeed, type Random } from '../random.js';
-import type { LabelledSentence } from './corpus.js';
+import type { LabelledSentence } from './sentences.js';
 
 export type SamplePart = 'train' | 'dev';
 

@@ -1,6 +1,7 @@
 /** Scores a tagger on a corpus: strict entities, whole sentences, corpus-level. */
 
-import type { Corpus, LabelledSentence } from '../data/corpus.js';
+import type { Corpus } from '../data/corpus.js';
+import type { LabelledSentence } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
 import type { Prediction } from '../model/packing.js';
 import type { Tagger } from '../model/tagger.js';

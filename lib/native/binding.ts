@@ -239,6 +239,8 @@ export interface NativeFitRequest extends NativeBatch {
   lastRate: number;
   /** Of the first part counts. */
   seed: number;
+  /** What the fit keeps for further parts is freed: tens of megabytes. The next request starts anew. */
+  isLast: boolean;
 }
 
 export interface NativePretrainingRequest {

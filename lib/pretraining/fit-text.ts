@@ -38,6 +38,7 @@ export async function fitText(
       firstRate: rate(done),
       lastRate: rate(done + 1),
       seed,
+      isLast: done + 1 === total,
     };
     await withCancelToken(loadNative(), signal, (token) => learn(request, token));
     onProgress(done + 1, total);

@@ -1,6 +1,6 @@
 /** What a training run tells its caller while it runs; the command line draws it, metrics.jsonl records it. */
 
-import type { CorpusWarning } from '../data/corpus.js';
+import type { CorpusWarning } from '../data/sentences.js';
 import type { EntityReport } from '../evaluation/entity-f1.js';
 
 export type TrainingEvent =

@@ -3,8 +3,8 @@
  * every epoch: with a frozen encoder it never changes.
  */
 
-import type { LabelledSentence } from '../data/corpus.js';
 import type { Example } from '../data/examples.js';
+import type { LabelledSentence } from '../data/sentences.js';
 import { type EntityReport, EntityScorer } from '../evaluation/entity-f1.js';
 import { withCancelToken } from '../model/cancellation.js';
 import { packTexts, type TokenizedText, unpackPredictions } from '../model/packing.js';

@@ -6,8 +6,9 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, extname } from 'node:path';
 import type { Config, CorpusConfig } from '../config/schema.js';
-import { type CorpusWarning, type LabelledSentence, readCorpus } from '../data/corpus.js';
+import { readCorpus } from '../data/corpus.js';
 import { type Example, toExamples } from '../data/examples.js';
+import type { CorpusWarning, LabelledSentence } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
 import { sha256File } from '../files.js';
 import { TagSet } from '../labels/scheme.js';

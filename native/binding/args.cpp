@@ -40,6 +40,11 @@ std::string to_string(const Napi::Value& value, const std::string& name) {
   return value.As<Napi::String>().Utf8Value();
 }
 
+bool to_boolean(const Napi::Value& value, const std::string& name) {
+  if (!value.IsBoolean()) throw_invalid(name, "true or false", describe(value));
+  return value.As<Napi::Boolean>().Value();
+}
+
 double to_double(const Napi::Value& value, const std::string& name) {
   if (!value.IsNumber() || !std::isfinite(value.As<Napi::Number>().DoubleValue())) {
     throw_invalid(name, "a finite number", describe(value));

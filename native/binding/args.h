@@ -12,6 +12,7 @@ namespace albert_ner::binding {
 
 Napi::Object to_object(const Napi::Value& value, const std::string& name);
 std::string to_string(const Napi::Value& value, const std::string& name);
+bool to_boolean(const Napi::Value& value, const std::string& name);
 double to_double(const Napi::Value& value, const std::string& name);
 /// An integer in [0, 2^53).
 int64_t to_integer(const Napi::Value& value, const std::string& name);

@@ -147,6 +147,8 @@ struct FitRequest {
   double first_rate = 0;
   double last_rate = 0;
   uint64_t seed = 0;
+  /// No part follows: what is kept for one can be freed.
+  bool is_last = false;
 };
 
 FitRequest to_fit_request(const Napi::Value& value) {
@@ -155,7 +157,8 @@ FitRequest to_fit_request(const Napi::Value& value) {
   return {{std::move(units.ids), std::move(units.offsets)},
           to_double(object.Get("firstRate"), "firstRate"),
           to_double(object.Get("lastRate"), "lastRate"),
-          static_cast<uint64_t>(to_integer(object.Get("seed"), "seed"))};
+          static_cast<uint64_t>(to_integer(object.Get("seed"), "seed")),
+          to_boolean(object.Get("isLast"), "isLast")};
 }
 
 /// Fits the encoder's word embeddings to one more part of the text.
@@ -170,6 +173,7 @@ Napi::Value fit_embeddings(const Call& call) {
           state.embedding_fit.emplace(config.vocab_size, config.embedding_size, request.seed);
         state.embedding_fit->pass(request.text, request.first_rate, request.last_rate, cancellation);
         encoder.word_embeddings().copy_(state.embedding_fit->table(config.initializer_range));
+        if (request.is_last) state.embedding_fit.reset();
         return Nothing();
       },
       from_nothing, cancellation);
@@ -189,6 +193,7 @@ Napi::Value fit_ngrams(const Call& call) {
         }
         state.ngram_fit->pass(request.text, request.first_rate, request.last_rate, cancellation);
         table.copy_(state.ngram_fit->table(kNgramDeviation));
+        if (request.is_last) state.ngram_fit.reset();
         return Nothing();
       },
       from_nothing, cancellation);

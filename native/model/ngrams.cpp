@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/splitmix64.h"
 
 namespace albert_ner::model {
 namespace {
@@ -13,12 +14,9 @@ constexpr uint64_t kIdBits = 20;
 constexpr uint64_t kEdge = (1ULL << kIdBits) - 1;  // before the first and after the last unit
 constexpr uint64_t kNoUnit = kEdge - 1;            // first place of a pair
 
-/// The upper half of splitmix64's finaliser of the three ids.
+/// The upper half of the mixed ids. Models store it, so it can't change.
 int32_t hash(uint64_t a, uint64_t b, uint64_t c) {
-  uint64_t mixed = (a << (2 * kIdBits)) | (b << kIdBits) | c;
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<int32_t>((mixed ^ (mixed >> 31)) >> 32);
+  return static_cast<int32_t>(splitmix64_mix((a << (2 * kIdBits)) | (b << kIdBits) | c) >> 32);
 }
 
 /// Calls body(place, pair, triple) with the hashes of the n-grams that end at each place from the first unit

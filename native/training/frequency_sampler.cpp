@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "common/splitmix64.h"
 #include "training/vector_math.h"
 
 namespace albert_ner::training {
@@ -41,7 +42,7 @@ bool FrequencySampler::keep(int64_t item) {
 }
 
 int32_t FrequencySampler::draw() {
-  return noise_[next_random(&random_state_) % noise_.size()];
+  return noise_[splitmix64_next(&random_state_) % noise_.size()];
 }
 
 }  // namespace albert_ner::training

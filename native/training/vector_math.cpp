@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "common/splitmix64.h"
+
 namespace albert_ner::training {
 namespace {
 
@@ -52,15 +54,8 @@ void learn_target(float* vector, float* bias, const float* context, float* gradi
   *bias += step;
 }
 
-uint64_t next_random(uint64_t* state) {
-  uint64_t mixed = (*state += 0x9e3779b97f4a7c15ULL);
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
-  return mixed ^ (mixed >> 31);
-}
-
 float next_uniform(uint64_t* state) {
-  return static_cast<float>(next_random(state) >> 40) / static_cast<float>(1 << 24);
+  return static_cast<float>(splitmix64_next(state) >> 40) / static_cast<float>(1 << 24);
 }
 
 }  // namespace albert_ner::training

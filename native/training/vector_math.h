@@ -23,10 +23,7 @@ void learn_neighbour(float* vector, float* weights, const float* gradient, int64
 void learn_target(float* vector, float* bias, const float* context, float* gradient, bool observed,
                   float rate, int64_t count);
 
-/// splitmix64: advances the state.
-uint64_t next_random(uint64_t* state);
-
-/// Uniform in [0, 1), 24 bits.
+/// Uniform in [0, 1), 24 bits of splitmix64; advances the state.
 float next_uniform(uint64_t* state);
 
 }  // namespace albert_ner::training

@@ -95,6 +95,19 @@ test('wrong types and ranges are refused with the line and what was expected', a
   }
 });
 
+test('text for n-grams is refused where there are no n-grams', async (t) => {
+  const text = 'ngrams:\n  width: 8\n  text: [news.txt]\n';
+  const file = await fileWith(t, text);
+  const error = await refusal({ file });
+  t.is(error.code, 'ERR_INVALID_CONFIG');
+  t.deepEqual(error.details, { option: 'ngrams.text', file, line: 3 });
+  t.regex(error.message, /ngrams\.text: Expected none while ngrams\.size is 0/);
+  t.is((await refusal({ set: ['ngrams.text=[news.txt]'] })).details.option, 'ngrams.text');
+  const { config } = await loadConfig({ file, set: ['ngrams.size=10'] });
+  t.deepEqual(config.ngrams.text, [join(file, '..', 'news.txt')]);
+  t.is((await refusal({ file: await fileWith(t, `${text}  size: 0\n`) })).details.line, 3);
+});
+
 test('broken YAML, duplicate keys, lists and missing files are refused with their place', async (t) => {
   t.is((await refusal({ file: await fileWith(t, 'a: 1\nb: [1\n') })).code, 'ERR_INVALID_CONFIG');
   t.is((await refusal({ file: await fileWith(t, 'seed: 1\nseed: 2\n') })).details.line, 2);

@@ -7,35 +7,10 @@ import test, { type ExecutionContext } from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
-import type { AlbertNerError } from '../../lib/errors.js';
 import { openDecompressed } from '../../lib/files.js';
 import { runNode } from '../support/child.js';
+import { fileWith, refusal, shown } from '../support/corpus-files.js';
 import { repoRoot, temporaryFolder } from '../support/paths.js';
-
-async function fileWith(
-  t: ExecutionContext,
-  content: string | Uint8Array,
-  name = 'corpus.txt',
-): Promise<string> {
-  const file = join(await temporaryFolder(t), name);
-  await writeFile(file, content);
-  return file;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<AlbertNerError> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as AlbertNerError;
-  }
-  throw new Error('Expected a rejection');
-}
-
-const shown = (sentences: { text: string; spans: { start: number; end: number; label: string }[] }[]) =>
-  sentences.map(({ text, spans }) => [
-    text,
-    ...spans.map(({ start, end, label }) => `${text.slice(start, end)}/${label}`),
-  ]);
 
 test('two columns with spaces or tabs, CRLF and a byte order mark read alike', async (t) => {
   const plain = '王 B-PER\n明 I-PER\n在 O\n\n京 B-LOC\n';
@@ -110,6 +85,18 @@ test('a compressed file that is left early is closed', async (t) => {
   }
   await new Promise((resolve) => setTimeout(resolve, 100));
   t.true((await open()) < before + 5);
+});
+
+test('numbers after characters are places in a word when every token has one', async (t) => {
+  const file = await fileWith(
+    t,
+    '科0\tB-ORG.NAM\n技1\tI-ORG.NAM\n10\tO\n\n字12\tO\n😀0\tO\n\ufffd\ufffd0\tO\n',
+  );
+  t.deepEqual(shown((await readCorpus(file)).sentences), [['科技1', '科技/ORG.NAM'], ['字😀\ufffd\ufffd']]);
+  for (const other of ['技\tO', '技术0\tO', '2\tO', 'a1b\tO']) {
+    const mixed = await fileWith(t, `科0\tO\n技1\tO\n\n${other}\n`);
+    t.deepEqual(shown((await readCorpus(mixed)).sentences), [['科0技1'], [other.split('\t')[0]]], other);
+  }
 });
 
 test('BMES and IOB1 corpora are detected and read', async (t) => {

@@ -1,15 +1,7 @@
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { AlbertNerError } from '../../lib/errors.js';
-import { temporaryFolder } from '../support/paths.js';
-
-async function fileWith(t: ExecutionContext, text: string): Promise<string> {
-  const file = join(await temporaryFolder(t), 'corpus.txt');
-  await writeFile(file, text);
-  return file;
-}
+import { fileWith } from '../support/corpus-files.js';
 
 test('entities in double braces are read with their labels and offsets', async (t) => {
   const file = await fileWith(t, '记者{{person_name: 施宇翔}}昨天到{{location:杭州}}。\n\n没有😀实体\n');

@@ -30,6 +30,7 @@ function text(seed: number): NativeFitRequest {
     firstRate: 0.05,
     lastRate: 0.01,
     seed: 7,
+    isLast: false,
   };
 }
 
@@ -62,6 +63,14 @@ test('equal seeds give equal vectors', async (t) => {
   t.deepEqual(one.table, two.table);
   const other = await fitted(t, [{ ...text(1), seed: 8 }]);
   t.notDeepEqual(one.table, other.table);
+});
+
+test('after the last part of a text the next one starts anew', async (t) => {
+  const once = await fitted(t, [text(1)]);
+  const anew = await fitted(t, [{ ...text(2), isLast: true }, text(1)]);
+  t.deepEqual(anew.table, once.table);
+  const further = await fitted(t, [text(2), text(1)]);
+  t.notDeepEqual(further.table, once.table);
 });
 
 test('ids outside the vocabulary are refused, empty text changes nothing but the start', async (t) => {

@@ -161,7 +161,7 @@ function textOfKinds(seed: number): NativeFitRequest {
       return [first, ...members[random.int(members.length)], last];
     }).flat(),
   );
-  return { ...pack(...documents), firstRate: 0.05, lastRate: 0.01, seed: 7 };
+  return { ...pack(...documents), firstRate: 0.05, lastRate: 0.01, seed: 7, isLast: false };
 }
 
 /** The rows of the table for the pairs of each kind after these parts of a text. */
@@ -212,6 +212,13 @@ test('the same text and seed give the same vectors of n-grams', async (t) => {
   t.deepEqual(await fittedPairs(t, [textOfKinds(1)]), fitted);
   t.notDeepEqual(await fittedPairs(t, [{ ...textOfKinds(1), seed: 8 }]), fitted);
   t.notDeepEqual(await fittedPairs(t, []), fitted);
+});
+
+test('after the last part of a text the next one starts anew', async (t) => {
+  const part = textOfKinds(1);
+  const once = await fittedPairs(t, [part]);
+  t.deepEqual(await fittedPairs(t, [{ ...textOfKinds(2), isLast: true }, part]), once);
+  t.notDeepEqual(await fittedPairs(t, [textOfKinds(2), part]), once);
 });
 
 test('a head without n-grams has nothing to fit, and units outside the vocabulary are refused', async (t) => {

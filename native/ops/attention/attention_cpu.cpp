@@ -88,6 +88,19 @@ struct AttentionInputs {
   const at::Tensor& value;
 };
 
+/// Rows [T, W] of one head of one sequence in float32, in a thread's workspace.
+struct TaskRows {
+  Workspace& room;
+  const HeadTask& task;
+
+  const float* read(size_t place, const at::Tensor& tensor, float factor = 1) {
+    float* rows = room.matrix(place, task.length, task.width);
+    attention_kernels().read(rows_at<AttentionRows>(tensor, task.row, task.column), task.length, task.width,
+                             factor, rows);
+    return rows;
+  }
+};
+
 void forward_task(const AttentionInputs& inputs, const HeadTask& task, const at::Tensor& output) {
   const GemmKernels& gemm = gemm_kernels();
   const AttentionKernels& kernels = attention_kernels();
@@ -95,14 +108,10 @@ void forward_task(const AttentionInputs& inputs, const HeadTask& task, const at:
   const int64_t T = task.length;
   const int64_t W = task.width;
   const int64_t columns = padded(T);
-  auto read = [&](size_t place, const at::Tensor& tensor, float factor) {
-    float* rows = room.matrix(place, T, W);
-    kernels.read(rows_at<AttentionRows>(tensor, task.row, task.column), T, W, factor, rows);
-    return rows;
-  };
-  const float* query = read(0, inputs.query, task.scale());  // [T, W]
-  const float* key = read(1, inputs.key, 1);
-  const float* value = read(2, inputs.value, 1);
+  TaskRows rows_of{room, task};
+  const float* query = rows_of.read(0, inputs.query, task.scale());  // [T, W]
+  const float* key = rows_of.read(1, inputs.key);
+  const float* value = rows_of.read(2, inputs.value);
   const float* packed_key = room.packed(3, {key, 1, W}, W, T);
   const float* packed_value = room.packed(4, {value, W, 1}, T, W);
   float* scores = room.matrix(5, kRows, columns);
@@ -131,16 +140,12 @@ void backward_task(const AttentionInputs& inputs, const HeadTask& task, const at
   const int64_t T = task.length;
   const int64_t W = task.width;
   const int64_t columns = padded(T);
-  auto read = [&](size_t place, const at::Tensor& tensor, float factor) {
-    float* rows = room.matrix(place, T, W);
-    kernels.read(rows_at<AttentionRows>(tensor, task.row, task.column), T, W, factor, rows);
-    return rows;
-  };
-  const float* query = read(0, inputs.query, task.scale());  // [T, W]
-  const float* key = read(1, inputs.key, 1);
-  const float* value = read(2, inputs.value, 1);
-  const float* d_mixed = read(3, d_output, 1);
-  const float* mixed = read(4, output, 1);
+  TaskRows rows_of{room, task};
+  const float* query = rows_of.read(0, inputs.query, task.scale());  // [T, W]
+  const float* key = rows_of.read(1, inputs.key);
+  const float* value = rows_of.read(2, inputs.value);
+  const float* d_mixed = rows_of.read(3, d_output);
+  const float* mixed = rows_of.read(4, output);
   float* dots = room.matrix(5, T, 1);
   kernels.row_dots(d_mixed, mixed, T, W, dots);
   const float* packed_key_transposed = room.packed(6, {key, 1, W}, W, T);
