@@ -5,12 +5,16 @@
 //   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
 //   node scripts/make-default-model.js --encoder ENCODER [--layers N] [--text DIR] --data DIR --work DIR [--out DIR]
 //
+// Both take --teacher MODEL once or several times.
+//
 // --text     file or folder of plain text (.txt, .gz, .xz): for pretraining, and n-grams are fitted to it
 // --data     folder with the corpora that models/default.config.yml names
 // --work     folder for everything in between; needs a few hundred megabytes
 // --from     encoder folder to start pretraining from, such as an earlier milestone
 // --encoder  encoder folder to start the tagger from, such as the model of an earlier version: nothing is pretrained
 // --layers   take only so many of its layers, the lowest ones
+// --teacher  model directories, such as earlier versions of the model: sentences of the text and of the machine-tagged
+//            corpus, with the entities the teachers agree on, become the corpus "self_tagged" of the settings
 // --out      where the model goes; default models/default
 
 import { spawnSync } from 'node:child_process';
@@ -24,6 +28,18 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const SETTINGS = join(root, 'models', 'default.config.yml');
 /** Characters seen less often are read as [UNK]. */
 const MIN_COUNT = 8;
+/** What the teachers tag: at most so many sentences of these files of the text, and this corpus. */
+const SELF_TAGGED = {
+  texts: {
+    'news.txt.xz': 40_000,
+    'wiki_drcd_trad.txt.xz': 30_000,
+    'weibo_ced.txt.xz': 20_000,
+    'wiki_cmrc.txt.xz': 20_000,
+    'news_xwlb.txt.xz': 15_000,
+    'tech_lctt.txt.xz': 5_000,
+  },
+  corpus: 'corpuszh_silver/train.txt.xz',
+};
 /** What of a model directory ships. */
 const SHIPPED = ['model.json', 'model.safetensors', 'vocab.txt', 'config.json', 'README.md'];
 
@@ -35,6 +51,7 @@ const { values } = parseArgs({
     from: { type: 'string' },
     encoder: { type: 'string' },
     layers: { type: 'string' },
+    teacher: { type: 'string', multiple: true, default: [] },
     out: { type: 'string', default: join(root, 'models', 'default') },
   },
 });
@@ -51,6 +68,11 @@ if (values.encoder && resolve(values.encoder) === resolve(values.out)) {
   );
   process.exit(2);
 }
+const selfTagged = join(work, 'self-tagged.txt.gz');
+if (!existsSync(selfTagged) && (values.teacher.length === 0 || !values.text)) {
+  console.error(`error: Expected --teacher and --text, since there is no ${selfTagged} of an earlier run`);
+  process.exit(2);
+}
 const vocab = join(work, 'vocab.txt');
 const encoder = values.encoder && !values.layers ? values.encoder : join(work, 'encoder');
 const model = join(work, 'model');
@@ -58,6 +80,7 @@ const config = join(work, 'config.yml');
 mkdirSync(work, { recursive: true });
 writeFileSync(config, withCorporaIn(resolve(values.data)));
 
+if (!existsSync(selfTagged)) tagText();
 if (!values.encoder) pretrainEncoder();
 else if (values.layers) takeLayers(Number(values.layers));
 run('train', '--config', config, '--encoder', encoder, '--out', model, ...resumeIn(model));
@@ -66,6 +89,16 @@ for (const name of SHIPPED) cpSync(join(model, name), join(values.out, name));
 const card = readFileSync(join(root, 'models', 'default.card.md'), 'utf8');
 writeFileSync(join(values.out, 'README.md'), `${readFileSync(join(model, 'README.md'), 'utf8')}\n${card}`);
 console.log(`model: ${values.out}`);
+
+function tagText() {
+  const texts = Object.entries(SELF_TAGGED.texts).flatMap(([name, most]) => [
+    '--text',
+    `${join(values.text, name)}=${most}`,
+  ]);
+  const teachers = values.teacher.flatMap((model) => ['--model', model]);
+  const corpus = ['--corpus', join(values.data, SELF_TAGGED.corpus)];
+  runScript('tag-text.js', ...teachers, ...texts, ...corpus, '--out', selfTagged);
+}
 
 function pretrainEncoder() {
   if (!existsSync(vocab)) {
@@ -102,6 +135,10 @@ function takeLayers(count) {
 function withCorporaIn(folder) {
   const settings = load(readFileSync(SETTINGS, 'utf8'));
   for (const corpus of settings.train.corpora) {
+    if (corpus.name === 'self_tagged') {
+      corpus.data = selfTagged;
+      continue;
+    }
     for (const part of ['data', 'dev']) if (corpus[part]) corpus[part] = join(folder, corpus[part]);
   }
   if (values.text) settings.ngrams.text = [resolve(values.text)];
@@ -114,7 +151,11 @@ function resumeIn(output) {
 
 function run(...args) {
   console.log(`$ albert-ner ${args.join(' ')}`);
-  const { status } = spawnSync(process.execPath, [join(root, 'scripts', 'albert-ner.js'), ...args], {
+  runScript('albert-ner.js', ...args);
+}
+
+function runScript(name, ...args) {
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts', name), ...args], {
     stdio: 'inherit',
   });
   if (status !== 0) process.exit(status ?? 1);
