@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // The shipped model beside a CRFsuite baseline that learned from exactly the same sentences, on every dev part.
 //
-//   node bench/compare-crfsuite.js --config FILE [--model DIR] [--baselines DIR]
+//   node bench/compare-crfsuite.js --config FILE [--model DIR] [--baselines DIR] [--without CORPUS ...]
 //
 // --config     settings whose train.corpora are the data, such as config.yml of make-default-model.js's --work folder
 // --model      model directory; default the model that ships
 // --baselines  folder for the baselines' counts: those that learned from the same sentences before are read from there
+// --without    name of a corpus that the baseline doesn't learn from: text that models tagged isn't labelled data
 //
 // The baseline for PER, LOC and ORG learns from all corpora; that for T from those that annotate T.
 
@@ -28,9 +29,16 @@ const { values } = parseArgs({
     config: { type: 'string' },
     model: { type: 'string', default: DEFAULT_MODEL },
     baselines: { type: 'string' },
+    without: { type: 'string', multiple: true, default: [] },
   },
 });
 const { config } = await loadConfig({ file: values.config });
+const unknown = values.without.filter((name) => !config.train.corpora.some((corpus) => corpus.name === name));
+if (unknown.length > 0) {
+  console.error(`error: Expected for --without a corpus of the settings but received ${unknown.join(', ')}`);
+  process.exit(2);
+}
+config.train.corpora = config.train.corpora.filter(({ name }) => !values.without.includes(name));
 const { corpora } = await prepareRun({ config, encoder: values.model });
 const withDev = corpora.filter(({ dev }) => dev.length > 0);
 

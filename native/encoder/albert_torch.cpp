@@ -24,6 +24,7 @@
 #include "encoder/albert.h"
 #include "ops/add_norm/add_norm.h"
 #include "ops/attention/attention.h"
+#include "ops/gelu/gelu.h"
 
 namespace albert_ner::encoder {
 namespace {
@@ -82,7 +83,7 @@ at::Tensor activate(const at::Tensor& rows, Activation activation) {
     case Activation::kGeluErf:
       return at::gelu(rows);
     case Activation::kGeluTanh:
-      return at::gelu(rows, "tanh");
+      return ops::gelu_tanh(rows);
     case Activation::kRelu:
       return at::relu(rows);
     case Activation::kSilu:

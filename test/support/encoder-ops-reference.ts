@@ -78,3 +78,8 @@ export function attention({ lengths, heads, D, query, key, value }: AttentionPro
   }
   return output;
 }
+
+/** x times the normal distribution function, by tanh. */
+export function geluTanh(x: number): number {
+  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+}

@@ -15,11 +15,13 @@ constexpr int64_t kDraws = kVectorBytes / 8;
 constexpr int64_t kPerDraw = 4;
 constexpr int64_t kPerVector = kDraws * kPerDraw;
 
+constexpr uint64_t kPlaces[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
 /// splitmix64 of the draws `first` and following.
 ALBERT_NER_INLINE Longs draws_from(uint64_t seed, int64_t first) {
   Longs bits;
-  for (int64_t lane = 0; lane < kDraws; ++lane) bits[lane] = static_cast<uint64_t>(first + lane + 1);
-  bits = seed + bits * 0x9e3779b97f4a7c15ULL;
+  __builtin_memcpy(&bits, kPlaces, sizeof(bits));
+  bits = seed + (bits + static_cast<uint64_t>(first + 1)) * 0x9e3779b97f4a7c15ULL;
   bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9ULL;
   bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebULL;
   return bits ^ (bits >> 31);
@@ -27,9 +29,14 @@ ALBERT_NER_INLINE Longs draws_from(uint64_t seed, int64_t first) {
 
 /// Factors of the elements of the draws `draw` and following.
 ALBERT_NER_INLINE void factors_of_draws(const DropoutPlan& plan, int64_t draw, float* factors) {
-  uint16_t halves[kPerVector] __attribute__((aligned(64)));
-  *reinterpret_cast<Longs*>(halves) = draws_from(plan.seed, draw);
-  for (int64_t k = 0; k < kPerVector; ++k) factors[k] = halves[k] < plan.dropped ? 0.0f : plan.kept;
+  const Longs bits = draws_from(plan.seed, draw);
+  Halves halves[2];
+  __builtin_memcpy(halves, &bits, sizeof(bits));
+  const Floats kept = broadcast(plan.kept);
+  for (int half = 0; half < 2; ++half) {
+    const Ints dropped = __builtin_convertvector(halves[half], Ints) < static_cast<int32_t>(plan.dropped);
+    store(factors + half * kLanes, dropped ? Floats{} : kept);
+  }
 }
 
 void dropout_factors(const DropoutPlan& plan, int64_t first, int64_t count, float* factors) {

@@ -60,6 +60,7 @@ function encoderOps(seed: number, lengths: number[], heads: number) {
   const scale = () => single([D], normals(random, D));
   return [
     addon._callOp('albert_ner::attention', [rows(), rows(), rows(), lengths, heads], [rows()]),
+    addon._callOp('albert_ner::gelu_tanh', [rows()], [rows()]),
     addon._callOp('albert_ner::add_norm', [rows(), rows(), scale(), scale(), 1e-5, 0.2, 3], [rows()]),
   ];
 }
