@@ -67,7 +67,9 @@ function difference(actual: NativeTensor[], expected: NativeTensor[]): number {
 async function headTrainer(t: ExecutionContext, session: NativeSession, openTags?: Uint8Array) {
   const store = await session.createFeatureStore(join(await temporaryFolder(t), 'features.bin'));
   await session.appendFeatures(store, BATCH);
-  await session.initOptimizer('head', ADAMW);
+  // Adam divides by the gradient's size: where that is next to nothing, so is what rounding leaves of it. A feature that
+  // rounds to the next float16 on a device must not move such a weight.
+  await session.initOptimizer('head', { ...ADAMW, epsilon: 1e-3 });
   return (seed: number, tags = GOLD) =>
     session.trainStep({
       features: store,
@@ -127,8 +129,7 @@ onDevices('training steps are those of the CPU, and wait for the device once eac
       t.true(Math.abs(actual.gradientNorm - expected.gradientNorm) < TOLERANCE, name);
     }
     const [expected, actual] = await Promise.all(sessions.map((session) => session.exportTensors('head')));
-    // Adam divides by the gradient's size: where that is next to nothing, so is what rounding leaves of it.
-    t.true(difference(actual, expected) < 100 * TOLERANCE, `${name}: ${difference(actual, expected)}`);
+    t.true(difference(actual, expected) < 10 * TOLERANCE, `${name}: ${difference(actual, expected)}`);
   }
 });
 
