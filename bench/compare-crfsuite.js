@@ -6,7 +6,8 @@
 // --config     settings whose train.corpora are the data, such as config.yml of make-default-model.js's --work folder
 // --model      model directory; default the model that ships
 // --baselines  folder for the baselines' counts: those that learned from the same sentences before are read from there
-// --without    name of a corpus that the baseline doesn't learn from: text that models tagged isn't labelled data
+// --without    name of a corpus to leave out of the comparison: text that models tagged isn't labelled data, and only ours
+//              learned from it
 //
 // The baseline for PER, LOC and ORG learns from all corpora; that for T from those that annotate T.
 

@@ -2,12 +2,11 @@
 // Makes the model that ships with the package, models/default, from plain text and labelled corpora: vocabulary,
 // pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
 //
-//   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
-//   node scripts/make-default-model.js --encoder ENCODER [--layers N] [--text DIR] --data DIR --work DIR [--out DIR]
+//   node scripts/make-default-model.js --teacher MODEL ... --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
+//   node scripts/make-default-model.js --teacher MODEL ... --encoder ENCODER [--layers N] --text DIR --data DIR --work DIR [--out DIR]
 //
-// Both take --teacher MODEL once or several times.
-//
-// --text     file or folder of plain text (.txt, .gz, .xz): for pretraining, and n-grams are fitted to it
+// --text     folder of plain text with the files that SELF_TAGGED names: for pretraining, for the teachers, and n-grams are
+//            fitted to it
 // --data     folder with the corpora that models/default.config.yml names
 // --work     folder for everything in between; needs a few hundred megabytes
 // --from     encoder folder to start pretraining from, such as an earlier milestone
@@ -55,23 +54,28 @@ const { values } = parseArgs({
     out: { type: 'string', default: join(root, 'models', 'default') },
   },
 });
-for (const option of [values.encoder ? 'encoder' : 'text', 'data', 'work']) {
+for (const option of ['text', 'data', 'work']) {
   if (values[option] !== undefined) continue;
   console.error(`error: Expected a path for --${option} but received none`);
   process.exit(2);
 }
 const work = resolve(values.work);
-if (values.encoder && resolve(values.encoder) === resolve(values.out)) {
-  // The model would replace the encoder it came from, and a second run would start from another one.
+for (const option of ['encoder', 'teacher']) {
+  // The model would replace what it came from, and a second run would start from another one.
+  if (![values[option] ?? []].flat().some((folder) => resolve(folder) === resolve(values.out))) continue;
   console.error(
-    'error: Expected another folder for --out than --encoder but received the same; copy the encoder first',
+    `error: Expected another folder for --out than for --${option} but received the same; copy it`,
   );
   process.exit(2);
 }
 const selfTagged = join(work, 'self-tagged.txt.gz');
-if (!existsSync(selfTagged) && (values.teacher.length === 0 || !values.text)) {
-  console.error(`error: Expected --teacher and --text, since there is no ${selfTagged} of an earlier run`);
-  process.exit(2);
+if (!existsSync(selfTagged)) {
+  const missing = Object.keys(SELF_TAGGED.texts).filter((name) => !existsSync(join(values.text, name)));
+  if (values.teacher.length === 0 || missing.length > 0) {
+    const expected = values.teacher.length === 0 ? '--teacher' : `${missing.join(', ')} in ${values.text}`;
+    console.error(`error: Expected ${expected}, since there is no ${selfTagged} of an earlier run`);
+    process.exit(2);
+  }
 }
 const vocab = join(work, 'vocab.txt');
 const encoder = values.encoder && !values.layers ? values.encoder : join(work, 'encoder');
@@ -141,7 +145,7 @@ function withCorporaIn(folder) {
     }
     for (const part of ['data', 'dev']) if (corpus[part]) corpus[part] = join(folder, corpus[part]);
   }
-  if (values.text) settings.ngrams.text = [resolve(values.text)];
+  settings.ngrams.text = [resolve(values.text)];
   return dump(settings);
 }
 

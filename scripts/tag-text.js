@@ -7,6 +7,7 @@
 // --model    model directory, each with one vote
 // --text     plain text (.txt, .gz, .xz) or a folder of it; with =N no more than N of its sentences, drawn at random
 // --corpus   labelled corpus, whose sentences are tagged anew; what it has for PER, LOC and ORG counts 0.15 more
+//            White space is taken out of text, and sentences of more than 120 characters are left out.
 // --seed     of the draw; default 1
 // --out      the corpus: BIO, two columns; .gz compresses it
 
@@ -46,6 +47,10 @@ if (
   values.text.length + values.corpus.length === 0
 ) {
   console.error('error: Expected --model, --text or --corpus, and --out');
+  process.exit(2);
+}
+if (!/^\d+$/.test(values.seed)) {
+  console.error(`error: Expected a number for --seed but received ${values.seed}`);
   process.exit(2);
 }
 const random = createRandom(Number(values.seed));

@@ -1,7 +1,7 @@
 /** Cuts paragraphs of plain text into sentences of a size to tag or to train on. */
 
 /** Behind the marks that end a sentence, and the quotation marks or brackets that close after them. */
-const SENTENCE_ENDS = /(?<=[。！？!?；][”’」』）)]?)(?![”’」』）)])/u;
+const SENTENCE_ENDS = /(?<=[。！？!?；][”’」』）)]*)(?![。！？!?；”’」』）)])/u;
 
 /**
  * Sentences of a paragraph, short ones joined as long as they have no more than `longest` UTF-16 code units together; a

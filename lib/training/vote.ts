@@ -29,18 +29,21 @@ export interface VoteResult {
 
 /** Equal votes are decided by position and label, so the order of the ballots doesn't matter. */
 export function voteSpans(ballots: readonly Ballot[], { accept, doubt }: VoteThresholds): VoteResult {
-  const candidates = new Map<string, Span & { votes: number }>();
+  const candidates = new Map<string, Span & { terms: number[] }>();
   for (const { weight, spans } of ballots) {
     for (const { start, end, label, score } of spans) {
       const key = `${start} ${end} ${label}`;
-      const candidate = candidates.get(key) ?? { start, end, label, votes: 0 };
-      candidate.votes += weight * score;
+      const candidate = candidates.get(key) ?? { start, end, label, terms: [] };
+      candidate.terms.push(weight * score);
       candidates.set(key, candidate);
     }
   }
   const taken: Span[] = [];
   let sure = true;
-  const ordered = [...candidates.values()].sort(
+  // Summed in order of size: rounding must not let the order of the ballots through.
+  const total = (terms: number[]) => terms.sort((a, b) => a - b).reduce((sum, term) => sum + term, 0);
+  const counted = [...candidates.values()].map(({ terms, ...span }) => ({ ...span, votes: total(terms) }));
+  const ordered = counted.sort(
     (a, b) => b.votes - a.votes || a.start - b.start || a.end - b.end || (a.label < b.label ? -1 : 1),
   );
   for (const { start, end, label, votes } of ordered) {

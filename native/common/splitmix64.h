@@ -1,6 +1,6 @@
 // splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"): a counter whose
 // values are mixed. Every place that draws such numbers or hashes with them includes this, since stored
-// tables and equal seeds depend on its bits.
+// tables and equal seeds depend on its bits; only add_norm's kernels repeat it, in vectors.
 #pragma once
 
 #include <cstdint>

@@ -100,7 +100,8 @@ struct Dropout {
   at::Tensor operator()(const at::Tensor& rows);
 };
 
-/// Rows between sublayers: in float32 and, for the products that follow, in the config's precision.
+/// Rows between sublayers: in float32 and as the products that follow read them. Before the first sum, and
+/// where norms come first, both are the same.
 struct LayerRows {
   at::Tensor wide;
   at::Tensor rounded;

@@ -1,5 +1,5 @@
 // The encoder through libtorch: any device, differentiable. Linear layers see all rows of the pack at once;
-// attention runs once per run of equally long sequences, so nothing is padded and nothing masked.
+// attention goes over each sequence by itself, so nothing is padded and nothing masked.
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>

@@ -9,6 +9,12 @@ test('cuts behind the marks that end sentences and what closes after them', (t) 
     '真的？',
     '是。',
   ]);
+  t.deepEqual(splitSentences('真的？！是！！（他说：“好。”）走。', 1), [
+    '真的？！',
+    '是！！',
+    '（他说：“好。”）',
+    '走。',
+  ]);
 });
 
 test('joins short ones and leaves long ones whole', (t) => {

@@ -30,6 +30,8 @@ test('text is tagged with what the models find, equal for equal seeds', async (t
   t.deepEqual(await readFile(await tag('second.txt')), await readFile(first));
   t.deepEqual(gunzipSync(await readFile(await tag('third.txt.gz'))), await readFile(first));
 
+  t.notDeepEqual(await readFile(await tag('other.txt', '--seed', '2')), await readFile(first));
+
   const { sentences, labels } = await readCorpus(first);
   t.true(sentences.length > 15 && sentences.length <= 30, `${sentences.length}`);
   t.true(labels.length > 1);

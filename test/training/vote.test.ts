@@ -33,11 +33,11 @@ test('the order of the ballots is no matter, and nothing overlaps', (t) => {
     start: fc.integer({ min: 0, max: 12 }),
     length: fc.integer({ min: 1, max: 5 }),
     label: fc.constantFrom('PER', 'LOC', 'ORG'),
-    score: fc.integer({ min: 0, max: 4 }).map((quarters) => quarters / 4),
+    score: fc.integer({ min: 0, max: 10 }).map((tenths) => tenths / 10),
   });
   const ballots = fc.array(fc.array(span, { maxLength: 6 }), { minLength: 1, maxLength: 4 }).map((lists) =>
     lists.map((spans) => ({
-      weight: 0.5,
+      weight: 1 / 3,
       spans: spans.map(({ start, length, ...rest }) => ({ ...rest, start, end: start + length })),
     })),
   );

@@ -15,9 +15,7 @@ namespace albert_ner::ops {
 ///   bias     [D]     float32
 ///   dropout  probability in [0, 1) that an element of `added` is dropped; the others are scaled up
 ///   seed     of the dropout: its factors are dropout_factors({M, D}, dropout, seed)
-///   returns  [M, D] float32, and beside it, if `added` is bfloat16, the same rounded to bfloat16 for the
-///   products
-///            that follow
+///   returns  [M, D]  float32; beside it, if `added` is bfloat16, the same rounded to bfloat16
 ///
 /// Differentiable once. On the CPU fused, and the same for any number of threads; composed of libtorch's
 /// operators elsewhere. Throws kInvalidArgument on disagreement of shape, dtype or device. Source: Ba et al.

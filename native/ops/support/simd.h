@@ -78,16 +78,38 @@ ALBERT_NER_INLINE Floats load_bfloat16(const uint16_t* from, int64_t count) {
   return reinterpret_cast<Floats>(__builtin_convertvector(halves, Ints) << 16);
 }
 
-/// Rounded to the nearest bfloat16, of two the even one. Not for NaN.
+/// Rounded to the nearest bfloat16, of two the even one; NaN stays NaN.
 ALBERT_NER_INLINE void store_bfloat16(uint16_t* to, Floats value, int64_t count) {
   const Ints bits = reinterpret_cast<Ints>(value);
-  const Ints rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  Ints rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  // Its fraction could overflow into the sign.
+  rounded = value == value ? rounded : bits | 0x00400000;
   const Halves halves = __builtin_convertvector((rounded >> 16) & 0xffff, Halves);
   if (count >= kLanes) {
     *reinterpret_cast<UnalignedHalves*>(to) = halves;
   } else {
     for (int64_t lane = 0; lane < count; ++lane) to[lane] = halves[lane];
   }
+}
+
+/// Lane l of the result is element index[l] of the vectors one after the other. Indexes are in range.
+ALBERT_NER_INLINE Floats pick(Floats first, Floats second, Ints index) {
+#if defined(__clang__)
+  Floats value;
+  for (int lane = 0; lane < kLanes; ++lane)
+    value[lane] = index[lane] < kLanes ? first[index[lane]] : second[index[lane] - kLanes];
+  return value;
+#else
+  return __builtin_shuffle(first, second, index);
+#endif
+}
+
+ALBERT_NER_INLINE Floats pick(Floats from, Ints index) {
+#if defined(__clang__)
+  return pick(from, from, index);
+#else
+  return __builtin_shuffle(from, index);
+#endif
 }
 
 ALBERT_NER_INLINE Floats broadcast(float value) {

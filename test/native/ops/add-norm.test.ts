@@ -108,6 +108,19 @@ test('gradients of the two results add up, and each may be missing', (t) => {
   }
 });
 
+test('NaN stays NaN', (t) => {
+  const bits = Uint32Array.of(0x7fffffff, 0xffffffff, 0x7fc00000, 0x7f800001);
+  const data = new Float32Array(bits.buffer);
+  const zeros = tensor([1, 4], [0, 0, 0, 0], 'float32');
+  const ones = tensor([4], [1, 1, 1, 1], 'float32');
+  const rows = { dtype: 'float32' as const, shape: [1, 4], data };
+  const added = bfloat16([1, 4], [0, 0, 0, 0]);
+  const [, rounded] = addon._callOp('albert_ner::add_norm', [rows, added, ones, ones, 1e-5, 0, 0]).outputs;
+  t.true(fromBfloat16(rounded).every(Number.isNaN));
+  const [plain] = addon._callOp('albert_ner::add_norm', [zeros, added, ones, ones, 1e-5, 0, 0]).outputs;
+  t.true(numbers(plain).every(Number.isFinite));
+});
+
 test('no row is fine, and bad input is told', (t) => {
   const empty = randomProblem(1, 0, 8, 0.5);
   t.deepEqual(numbers(call('add_norm', args(empty, false) as never).outputs[0]), []);

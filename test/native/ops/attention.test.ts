@@ -31,6 +31,8 @@ const PROBLEMS = [
   randomProblem(3, [64, 65, 130], 3, 20),
   randomProblem(4, [33, 200], 2, 64),
 ];
+/** Wider than the kernels take: composed of libtorch's operators. */
+const WIDE = randomProblem(10, [3, 5], 1, 260);
 
 test('equals the plain loops in float64', (t) => {
   for (const problem of PROBLEMS) {
@@ -57,7 +59,7 @@ test('gradients in float64 equal central differences', (t) => {
 });
 
 test('float32 equals float64, gradients included', (t) => {
-  for (const problem of PROBLEMS) {
+  for (const problem of [...PROBLEMS, WIDE]) {
     const grad = normals(seeded(8), problem.query.length).map(roundToBfloat16);
     const exact = solve(problem, doubles, grad);
     const single = solve(problem, singles, grad);

@@ -20,6 +20,8 @@ const weights = [...shapes, ...shapes].map((shape) => {
 const tagger = randomTagger(3, lengths, [D, H, 9]);
 const ones = tensor([lengths.length], new Array<number>(lengths.length).fill(1), 'float32');
 const rows = () => tensor([N, D], normals(random, N * D), 'float32');
+/** Enough for several threads. */
+const large = () => tensor([200, 500], normals(random, 100_000), 'float32');
 const scale = tensor([D], normals(random, D), 'float32');
 const results = [
   call('crf_nll', nllArgs(problem, 'float32'), [ones]),
@@ -33,6 +35,7 @@ const results = [
   addon._callOp('albert_ner::tagger_loss', [...batchTensors(tagger), headTensors(tagger), 0.3, 5, true]),
   addon._callOp('albert_ner::attention', [rows(), rows(), rows(), lengths, 3], [rows()]),
   addon._callOp('albert_ner::add_norm', [rows(), rows(), scale, scale, 1e-5, 0.2, 3], [rows()]),
+  addon._callOp('albert_ner::gelu_tanh', [large()], [large()]),
 ];
 const digest = createHash('sha256');
 for (const { outputs, gradients } of results) {
