@@ -1,7 +1,8 @@
 """A CRFsuite baseline: the usual character features, L-BFGS with L2 until CRFsuite finds no more gain, strict entity scores.
 
 Arguments: folder with train.jsonl and one dev-NAME.jsonl per corpus ({"text", "spans": [[start, end, label]]}, offsets
-in characters), then the labels to learn. Prints one JSON object: corpus to label to [correct, predicted, gold].
+in characters), then the labels to learn. Prints one JSON object: corpus to label to [correct, predicted, gold]. CRFsuite's
+log goes to standard error: it runs for an hour or more.
 """
 
 import json
@@ -54,8 +55,13 @@ def spans_of(tags):
     return found
 
 
+class LoggingTrainer(pycrfsuite.Trainer):
+    def message(self, message):
+        print(message, end="", file=sys.stderr, flush=True)
+
+
 folder, labels = pathlib.Path(sys.argv[1]), set(sys.argv[2:])
-trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
+trainer = LoggingTrainer(algorithm="lbfgs", verbose=True)
 trainer.set_params({"c1": 0, "c2": 1.0, "feature.possible_transitions": True})
 for text, tags, _ in read(folder / "train.jsonl", labels):
     if text:

@@ -92,6 +92,7 @@ const pretrain = z.strictObject({
   accumulate: positive.default(1),
   max_length: z.int().min(16).default(128),
   embedding_passes: count.default(0),
+  attention_start: z.enum(['neighbours', 'random']).default('neighbours'),
   mask_share: z.number().gt(0).max(0.8).default(0.15),
   optimizer: z.enum(['adamw', 'lamb']).default('adamw'),
   learning_rate: rate.default(0.001),
@@ -236,6 +237,8 @@ export interface Config {
     maxLength: number;
     /** Passes over the text that fit the word embeddings before the first step. */
     embeddingPasses: number;
+    /** What attention does before the first step: its first heads read the neighbours of a unit, or all are random. */
+    attentionStart: 'neighbours' | 'random';
     /** Share of the units that are masked. */
     maskShare: number;
     optimizer: 'adamw' | 'lamb';
@@ -325,6 +328,7 @@ export function toConfig(file: FileConfig): Config {
       accumulate: p.accumulate,
       maxLength: p.max_length,
       embeddingPasses: p.embedding_passes,
+      attentionStart: p.attention_start,
       maskShare: p.mask_share,
       optimizer: p.optimizer,
       learningRate: p.learning_rate,

@@ -310,6 +310,11 @@ export interface NativeSession {
    * parts go on where the last one ended. One thread.
    */
   fitEmbeddings(request: NativeFitRequest, cancel?: NativeCancelToken): Promise<void>;
+  /**
+   * Lets the first heads of every layer of an encoder that is fresh, or fitted by fitEmbeddings only, attend to the units
+   * at distances -1, 1, -2, 2, -3, 3. ERR_INVALID_ARGUMENT for shapes with no room for it.
+   */
+  attendToNeighbours(): Promise<void>;
   /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
   pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;
   /** The same scores without a step. */

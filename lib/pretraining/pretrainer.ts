@@ -198,10 +198,11 @@ class PretrainingRun {
   }
 
   private async initWeights(native: ReturnType<typeof nativeEncoderConfig>, from?: string): Promise<void> {
-    const { seed } = this.options.config;
+    const { seed, pretrain } = this.options.config;
     if (from === undefined) {
       await this.session.initEncoder(native, seed);
       await this.fitEmbeddings();
+      if (pretrain.attentionStart === 'neighbours') await this.session.attendToNeighbours();
     } else await this.session.loadEncoder(native, (await readEncoderFolder(from)).weights);
     const heads = from === undefined ? null : await readPretrainingHeads(from);
     if (heads) await this.session.loadPretraining(heads);

@@ -3,6 +3,7 @@
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
+#include "encoder/neighbour_heads.h"
 #include "model/ngrams.h"
 #include "training/train_step.h"
 
@@ -179,6 +180,16 @@ Napi::Value fit_embeddings(const Call& call) {
       from_nothing, cancellation);
 }
 
+/// Lets attention of a fresh encoder begin with the neighbours of each unit.
+Napi::Value attend_to_neighbours(const Call& call) {
+  return call.queue<Nothing>(
+      [](SessionState& state) {
+        encoder::attend_to_neighbours(encoder_of(state).config(), encoder_of(state).weights());
+        return Nothing();
+      },
+      from_nothing);
+}
+
 /// Fits the head's table of n-grams to one more part of the text.
 Napi::Value fit_ngrams(const Call& call) {
   const FitRequest request = to_fit_request(call.info[0]);
@@ -250,6 +261,7 @@ void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "initPretraining", async_method<init_pretraining>);
   set_method(session_prototype, "loadPretraining", async_method<load_pretraining>);
   set_method(session_prototype, "fitEmbeddings", async_method<fit_embeddings>);
+  set_method(session_prototype, "attendToNeighbours", async_method<attend_to_neighbours>);
   set_method(session_prototype, "pretrainStep", async_method<pretrain_step>);
   set_method(session_prototype, "pretrainScores", async_method<pretrain_scores>);
 }

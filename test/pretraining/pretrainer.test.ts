@@ -69,6 +69,18 @@ test('the held-out loss falls, and the best encoder is saved with its heads', as
   t.true((await readPretrainingHeads(run.output))?.tensors.some(({ name }) => name === 'predictions.bias'));
 });
 
+test('attention that starts with the neighbours learns in far fewer steps', async (t) => {
+  const accuracy: Record<string, number> = {};
+  for (const start of ['neighbours', 'random']) {
+    const events: PretrainingEvent[] = [];
+    const folder = await temporaryFolder(t);
+    const run = await options(folder, 'pretrain.steps=150', `pretrain.attention_start=${start}`);
+    await pretrain({ ...run, onEvent: (event) => events.push(event) });
+    accuracy[start] = events.findLast((event) => event.type === 'evaluation')?.maskedAccuracy ?? 0;
+  }
+  t.true(accuracy.neighbours > 2 * accuracy.random, JSON.stringify(accuracy));
+});
+
 for (const optimizer of ['adamw', 'lamb']) {
   test(`forty steps equal fifteen and a resume, bit for bit, with ${optimizer}`, async (t) => {
     const folder = await temporaryFolder(t);

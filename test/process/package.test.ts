@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,6 +53,16 @@ const BODY = `
   const { entities } = await ner.predict('王小明在北京');
   await ner.dispose();
   console.log(Array.isArray(entities));`;
+
+test('what the READMEs link to is in the package', async (t) => {
+  const installed = join(project, 'node_modules', 'albert-ner');
+  for (const name of ['README.md', 'README.zh-CN.md']) {
+    const text = await readFile(join(installed, name), 'utf8');
+    const files = [...text.matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g)].map(([, file]) => file);
+    t.true(files.length > 5, `${files}`);
+    for (const file of files) await t.notThrowsAsync(access(join(installed, file)), file);
+  }
+});
 
 test('import works from another folder', async (t) => {
   const { code, stdout, stderr } = await runIn('a.mjs', `import { AlbertNer } from 'albert-ner';${BODY}`);
