@@ -157,10 +157,10 @@ class PretrainingRun {
     this.state = newPretrainingState(this.identity(store));
   }
 
-  /** What two runs must share to take the same steps; the number of steps is left out, so that a run can go on. */
+  /** What two runs must share to take the same steps. Their number is left out, so that a run can go on, and what only looks on. */
   private identity(store: TokenStore): Record<string, unknown> {
     const { config, vocab } = this.options;
-    const { steps: _, decaySteps: __, reportEvery: ___, ...settings } = config.pretrain;
+    const { steps, decaySteps, evalEvery, saveEvery, reportEvery, ...settings } = config.pretrain;
     return {
       encoder: this.encoderConfig,
       vocab: createHash('sha256').update(vocab.serialize()).digest('hex'),
