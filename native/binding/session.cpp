@@ -18,6 +18,13 @@ void set_head(SessionState& state, model::Head head) {
   state.head.emplace(std::move(head));
 }
 
+/// A new encoder; the optimizer and the fit of the one before would change tensors nobody uses.
+void set_encoder(SessionState& state, encoder::Albert encoder) {
+  state.optimizer.reset();
+  state.embedding_fit.reset();
+  state.encoder.emplace(std::move(encoder));
+}
+
 /// Windows of `units` with their features, on the encoder's device.
 features::PackedFeatures encode_windows(SessionState& state, const encoder::PackedUnits& units,
                                         const std::vector<int64_t>& windows) {
@@ -39,7 +46,7 @@ Napi::Value init_encoder(const Call& call) {
   const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[1], "seed"));
   return call.queue<Nothing>(
       [config, seed](SessionState& state) {
-        state.encoder.emplace(encoder::Albert::random(config, seed, state.device));
+        set_encoder(state, encoder::Albert::random(config, seed, state.device));
         return Nothing();
       },
       from_nothing);
@@ -52,7 +59,7 @@ Napi::Value load_encoder(const Call& call) {
       [config, file](SessionState& state) {
         encoder::NamedTensors weights = model::read_tensors(file, encoder::weight_shapes(config));
         for (auto& entry : weights) entry.second = entry.second.to(state.device);
-        state.encoder.emplace(config, std::move(weights));
+        set_encoder(state, encoder::Albert(config, std::move(weights)));
         return Nothing();
       },
       from_nothing);

@@ -73,6 +73,18 @@ test('after the last part of a text the next one starts anew', async (t) => {
   t.notDeepEqual(further.table, once.table);
 });
 
+test('a new encoder begins a new fit', async (t) => {
+  const session = new addon.Session({ device: 'cpu', threads: 1 });
+  t.teardown(() => session.dispose());
+  const native = nativeEncoderConfig({ ...TINY_ENCODER, vocabSize: VOCAB.size }, VOCAB);
+  for (const parts of [[text(2)], [text(1)]]) {
+    await session.initEncoder(native, 1);
+    for (const part of parts) await session.fitEmbeddings(part);
+  }
+  const [{ data }] = await session.exportTensors('encoder');
+  t.deepEqual(data, (await fitted(t, [text(1)])).table);
+});
+
 test('ids outside the vocabulary are refused, empty text changes nothing but the start', async (t) => {
   const wrong = { ...text(1), ids: text(1).ids.fill(VOCAB.size) };
   const error = await t.throwsAsync(fitted(t, [wrong]));

@@ -378,6 +378,7 @@ test('every method rejects in the wrong state and after dispose, and never throw
       }),
     () => session.trainStep({ features: store, sequences, tags: sequences, learningRates, seed: 1 }),
     () => session.loadOptimizer(weights),
+    () => session.attendToNeighbours(),
   ];
   const others: (() => Promise<unknown>)[] = [
     () => session.loadEncoder(nativeEncoderConfig(config, vocab), weights),
@@ -393,6 +394,17 @@ test('every method rejects in the wrong state and after dispose, and never throw
   await session.dispose();
   for (const method of [...unloaded, ...others])
     t.is((await rejection(method())).code, 'ERR_DISPOSED', String(method));
+});
+
+test('an optimizer ends with the encoder whose weights it moves', async (t) => {
+  const session = newSession(t);
+  await loadGolden(session);
+  await session.initPretraining(1);
+  const adam = { kind: 'adam', beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weightDecay: 0, clipNorm: 0 } as const;
+  await session.initOptimizer('pretraining', adam);
+  await session.exportTensors('optimizer');
+  await loadGolden(session);
+  t.is((await rejection(session.exportTensors('optimizer'))).code, 'ERR_INVALID_ARGUMENT');
 });
 
 test('wrong types reject with the name of the argument', async (t) => {
