@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The shipped model beside a CRFsuite baseline that learned from exactly the same sentences, on every dev part.
+// The shipped model beside CRFsuite baselines that learned from the same labelled sentences, on every dev part.
 //
 //   node bench/compare-crfsuite.js --config FILE [--model DIR] [--without CORPUS ...]
 //
@@ -8,8 +8,9 @@
 // --without  name of a corpus to leave out of the comparison: text that models tagged isn't labelled data, and only ours
 //            learned from it
 //
-// The baseline for PER, LOC and ORG learns from all corpora; that for T from those that annotate T. Their counts are kept
-// in results/crfsuite under a hash of the script and of all sentences, since they take 40 minutes.
+// The baseline for PER, LOC and ORG learns from the corpora that annotate all three, that for T from those that annotate T:
+// CRFsuite can't learn from a corpus like CLUENER whose places are left open, which ours does. Counts of baselines are kept
+// in results/crfsuite under a hash of script, version and sentences, since one takes 40 minutes.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -24,6 +25,7 @@ import { DEFAULT_MODEL, loadModel } from '../dist/lib/model/load-model.js';
 import { prepareRun } from '../dist/lib/training/prepare.js';
 
 const SCRIPT = fileURLToPath(new URL('peers/crfsuite_ner.py', import.meta.url));
+const REQUIREMENTS = new URL('peers/requirements.txt', import.meta.url);
 const BASELINES = fileURLToPath(new URL('results/crfsuite/', import.meta.url));
 
 const { values } = parseArgs({
@@ -66,6 +68,7 @@ const rows = withDev.flatMap(({ name, labels }) => {
   const row = (label, mine, theirs) => ({
     corpus: name,
     label,
+    support: mine[2],
     ours: f1(mine).toFixed(2),
     crfsuite: f1(theirs).toFixed(2),
     margin: (f1(mine) - f1(theirs)).toFixed(2),
@@ -93,8 +96,9 @@ function runBaseline(able, labels) {
   for (const { name, dev } of able.filter(({ dev }) => dev.length > 0)) {
     files.set(`dev-${name}.jsonl`, dev.map(toLine).join(''));
   }
+  const [version] = /^python-crfsuite==.*$/m.exec(readFileSync(REQUIREMENTS, 'utf8'));
   const hash = createHash('sha256').update(readFileSync(SCRIPT));
-  for (const part of [...labels, ...[...files].flat()]) hash.update(part).update('\0');
+  for (const part of [version, ...labels, ...[...files].flat()]) hash.update(part).update('\0');
   const kept = join(BASELINES, `${hash.digest('hex').slice(0, 16)}.json`);
   if (!existsSync(kept)) {
     mkdirSync(BASELINES, { recursive: true });

@@ -4,8 +4,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-const BEGIN = '<!-- node bench/readme-table.js --write -->\n';
-const END = '<!-- end of the tables -->\n';
+/** What stands around the tables of times, and around that of scores. */
+const TIMES = ['<!-- node bench/readme-table.js --write -->\n', '<!-- end of the tables -->\n'];
+const SCORES = ['<!-- scores: node bench/readme-table.js --write -->\n', '<!-- end of the scores -->\n'];
+const LABELS = ['PER', 'LOC', 'ORG', 'T'];
+const MAIN_LABELS = 'PER LOC ORG';
+/** Entities below which a score says nothing. */
+const LEAST_SUPPORT = 10;
 
 const LANGUAGES = {
   en: {
@@ -15,12 +20,14 @@ const LANGUAGES = {
       'variant. Ratio: how many times as long the peer takes. Share: floating point operations of the BiLSTM per second, as a part of\n' +
       'what an sgemm of libtorch reaches in the same rounds.',
     head: ['measured', 'ours', 'peer', 'time of the peer', 'ratio', 'share of sgemm'],
+    scoresHead: ['dev part', ...LABELS, MAIN_LABELS, 'CRFsuite'],
   },
   zh: {
     file: 'README.zh-CN.md',
     caption: ({ machine, isa, date, rounds, versions }) =>
       `${date}，${machine}，${isa}，${versions}。各方轮流运行 ${rounds} 轮取中位数，每个对照取其最快的变体。倍数：对照用时是本项目的几倍。占比：BiLSTM 每秒浮点运算量与同一轮次中 libtorch sgemm 每秒运算量之比。`,
     head: ['测量内容', '本项目', '对照', '对照用时', '倍数', 'sgemm 占比'],
+    scoresHead: ['开发集', ...LABELS, MAIN_LABELS, 'CRFsuite'],
   },
 };
 
@@ -57,23 +64,58 @@ function tableOf(results, language) {
     .map((pair) => pair.join(' '))
     .join(', ');
   const rows = results.flatMap(({ measures }) => measures.flatMap((measure) => rowsOf(measure, language)));
-  const line = (cells) => `| ${cells.join(' | ')} |`;
   return [
     caption({ machine, isa: buildInfo.instructionSet, date, rounds, versions }),
     '',
-    line(head),
-    line(head.map(() => '---')),
-    ...rows.map(line),
+    ...markdown(head, rows),
   ].join('\n');
+}
+
+function markdown(head, rows) {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)];
+}
+
+function readScores() {
+  const file = new URL('results/compare-crfsuite.json', import.meta.url);
+  const scores = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
+  if (scores.length > 0 && scores.every(({ support }) => Number.isInteger(support))) return scores;
+  throw new Error(
+    'Expected scores with their support in results/compare-crfsuite.json: node bench/compare-crfsuite.js --config FILE',
+  );
+}
+
+/** The shipped model's F1 on each dev part, of labels with enough entities, beside CRFsuite's. */
+function scoresOf(scores, language) {
+  const corpora = [...new Set(scores.map(({ corpus }) => corpus))];
+  const rows = corpora.map((corpus) => {
+    const score = (wanted) =>
+      scores.find(
+        ({ corpus: of, label, support }) => of === corpus && label === wanted && support >= LEAST_SUPPORT,
+      );
+    const f1 = (text) => (text === undefined ? '–' : Number(text).toFixed(1));
+    const ours = [...LABELS, MAIN_LABELS].map((label) => f1(score(label)?.ours));
+    return [corpus, ...ours, f1(score(MAIN_LABELS)?.crfsuite)];
+  });
+  return markdown(LANGUAGES[language].scoresHead, rows).join('\n');
+}
+
+function between([begin, end], text, content) {
+  const [before, rest] = text.split(begin);
+  const [, after] = rest?.split(end) ?? [];
+  if (after === undefined) throw new Error(`Expected ${begin.trim()} and ${end.trim()} in the README`);
+  return before + begin + content + end + after;
 }
 
 /** A README with the tables of these results between its marks. */
 export function withTables(text, results, language) {
-  const [before, rest] = text.split(BEGIN);
-  const [, after] = rest?.split(END) ?? [];
-  if (after === undefined) throw new Error(`Expected ${BEGIN.trim()} and ${END.trim()} in the README`);
   const tables = groupsOf(results).map((group) => `\n${tableOf(group, language)}\n\n`);
-  return before + BEGIN + tables.join('') + END + after;
+  return between(TIMES, text, tables.join(''));
+}
+
+/** A README with the table of these scores between its marks. */
+export function withScores(text, scores, language) {
+  return between(SCORES, text, `\n${scoresOf(scores, language)}\n\n`);
 }
 
 /** Results of all cases that were measured. */
@@ -92,10 +134,11 @@ function unpadded(text) {
 function main() {
   const { values } = parseArgs({ options: { write: { type: 'boolean' } } });
   const results = readResults();
+  const scores = readScores();
   for (const [language, { file: name }] of Object.entries(LANGUAGES)) {
     const file = new URL(`../${name}`, import.meta.url);
     const text = readFileSync(file, 'utf8');
-    const wanted = withTables(text, results, language);
+    const wanted = withScores(withTables(text, results, language), scores, language);
     if (unpadded(wanted) === unpadded(text)) continue;
     if (values.write) {
       writeFileSync(file, wanted);

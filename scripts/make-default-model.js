@@ -2,18 +2,19 @@
 // Makes the model that ships with the package, models/default, from plain text and labelled corpora: vocabulary,
 // pretrained encoder, fine-tuned tagger. Every stage resumes where it was stopped; every seed is fixed.
 //
-//   node scripts/make-default-model.js --teacher MODEL ... --text DIR --data DIR --work DIR [--from ENCODER] [--out DIR]
-//   node scripts/make-default-model.js --teacher MODEL ... --encoder ENCODER [--layers N] --text DIR --data DIR --work DIR [--out DIR]
+//   node scripts/make-default-model.js --text DIR --data DIR --work DIR [--from ENCODER] [--teacher MODEL ...] [--out DIR]
+//   node scripts/make-default-model.js --encoder ENCODER [--layers N] --text DIR --data DIR --work DIR [--teacher MODEL ...] [--out DIR]
 //
-// --text     folder of plain text with the files that SELF_TAGGED names: for pretraining, for the teachers, and n-grams are
-//            fitted to it
+// --text     folder of plain text: for pretraining, n-grams are fitted to it, and teachers tag those of its files that
+//            SELF_TAGGED names
 // --data     folder with the corpora that models/default.config.yml names
 // --work     folder for everything in between; needs a few hundred megabytes
 // --from     encoder folder to start pretraining from, such as an earlier milestone
 // --encoder  encoder folder to start the tagger from, such as the model of an earlier version: nothing is pretrained
 // --layers   take only so many of its layers, the lowest ones
 // --teacher  model directories, such as earlier versions of the model: sentences of the text and of the machine-tagged
-//            corpus, with the entities the teachers agree on, become the corpus "self_tagged" of the settings
+//            corpus, with the entities the teachers agree on, become the corpus "self_tagged" of the settings, which
+//            without teachers is left out
 // --out      where the model goes; default models/default
 
 import { spawnSync } from 'node:child_process';
@@ -69,11 +70,11 @@ for (const option of ['encoder', 'teacher']) {
   process.exit(2);
 }
 const selfTagged = join(work, 'self-tagged.txt.gz');
-if (!existsSync(selfTagged)) {
+const isTagged = existsSync(selfTagged);
+if (values.teacher.length > 0 && !isTagged) {
   const missing = Object.keys(SELF_TAGGED.texts).filter((name) => !existsSync(join(values.text, name)));
-  if (values.teacher.length === 0 || missing.length > 0) {
-    const expected = values.teacher.length === 0 ? '--teacher' : `${missing.join(', ')} in ${values.text}`;
-    console.error(`error: Expected ${expected}, since there is no ${selfTagged} of an earlier run`);
+  if (missing.length > 0) {
+    console.error(`error: Expected ${missing.join(', ')} in ${values.text}, which --teacher tags`);
     process.exit(2);
   }
 }
@@ -84,7 +85,7 @@ const config = join(work, 'config.yml');
 mkdirSync(work, { recursive: true });
 writeFileSync(config, withCorporaIn(resolve(values.data)));
 
-if (!existsSync(selfTagged)) tagText();
+if (values.teacher.length > 0 && !isTagged) tagText();
 if (!values.encoder) pretrainEncoder();
 else if (values.layers) takeLayers(Number(values.layers));
 run('train', '--config', config, '--encoder', encoder, '--out', model, ...resumeIn(model));
@@ -113,7 +114,7 @@ function pretrainEncoder() {
   run(
     'pretrain',
     ...['--config', config, '--text', values.text, '--vocab', vocab, '--encoder-config', 'compact'],
-    ...['--out', encoder, ...resumeIn(encoder)],
+    ...['--out', encoder, '--set', 'storage=float16', ...resumeIn(encoder)],
     ...(values.from ? ['--from', values.from] : []),
   );
 }
@@ -138,6 +139,8 @@ function takeLayers(count) {
 /** The settings with the paths of corpora and text made absolute. */
 function withCorporaIn(folder) {
   const settings = load(readFileSync(SETTINGS, 'utf8'));
+  if (values.teacher.length === 0 && !isTagged)
+    settings.train.corpora = settings.train.corpora.filter(({ name }) => name !== 'self_tagged');
   for (const corpus of settings.train.corpora) {
     if (corpus.name === 'self_tagged') {
       corpus.data = selfTagged;

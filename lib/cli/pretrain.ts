@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import type { EncoderConfig } from '../../albert/encoder-config.js';
 import { AlbertNerError } from '../errors.js';
 import type { Vocab } from '../text/vocab.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
@@ -12,7 +13,7 @@ import { type CommandContext, runAction } from './run.js';
 
 interface PretrainCommandOptions extends GlobalOptions {
   config?: string;
-  encoderConfig: string;
+  encoderConfig?: string;
   vocab?: string;
   text?: string[];
   tokens?: string;
@@ -39,7 +40,10 @@ export function register(program: Command): void {
       'text: files (.txt, .txt.gz, .txt.xz), a paragraph a line, or folders of them',
     )
     .option('--vocab <file>', 'vocab.txt to use (default: built from the text)')
-    .option('--encoder-config <name>', 'a name in albert/configs or a JSON file', 'mini')
+    .option(
+      '--encoder-config <name>',
+      'a name in albert/configs or a JSON file (default: that of --from, else mini)',
+    )
     .option(
       '--from <dir>',
       'encoder folder, or a checkpoint that convert takes, to start from instead of random weights',
@@ -56,14 +60,11 @@ export function register(program: Command): void {
 async function run(given: PretrainCommandOptions, context: CommandContext): Promise<undefined> {
   const from = given.from === undefined ? undefined : await encoderFolder(given.from, context);
   const options = { ...given, from };
-  const [{ readEncoderPreset }, { loadConfig }] = await Promise.all([
-    import('../../albert/encoder-config.js'),
-    import('../config/load-config.js'),
-  ]);
+  const { loadConfig } = await import('../config/load-config.js');
   const set = commonSettings(options);
   if (options.steps !== undefined) set.push(`pretrain.steps=${options.steps}`);
   const loaded = await loadConfig({ file: options.config, set });
-  const preset = await readEncoderPreset(options.encoderConfig);
+  const preset = await chooseShape(options);
   const vocab = await chooseVocab(options, context);
   if (loaded.config.pretrain.steps === 0) {
     const { initEncoder } = await import('../training/init-encoder.js');
@@ -123,6 +124,16 @@ async function run(given: PretrainCommandOptions, context: CommandContext): Prom
       : `encoder: ${result.directory} (step ${result.best?.step} of ${result.steps}, held-out loss ` +
           `${result.best?.maskedLoss.toFixed(4)} nats, ${Math.round(result.units / result.seconds)} units/s)\n`,
   );
+}
+
+/** The shape given, that of the encoder to start from, or mini. */
+async function chooseShape({ encoderConfig, from }: PretrainCommandOptions): Promise<EncoderConfig> {
+  if (encoderConfig === undefined && from !== undefined) {
+    const { readEncoderFolder } = await import('../model/encoder-folder.js');
+    return (await readEncoderFolder(from)).config;
+  }
+  const { readEncoderPreset } = await import('../../albert/encoder-config.js');
+  return readEncoderPreset(encoderConfig ?? 'mini');
 }
 
 /** The vocabulary given, that of a run begun before, that of the encoder to start from, or a new one. */

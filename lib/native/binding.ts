@@ -267,9 +267,16 @@ export interface NativeSession {
   readonly device: string;
   readonly threads: number;
 
-  /** Random weights by the published initialisation (normal, 0.02); equal for equal seeds. */
-  initEncoder(config: NativeEncoderConfig, seed: number): Promise<void>;
-  /** Reads the encoder's weights under their canonical names (checkpoints of Hugging Face, prefix stripped). */
+  /**
+   * Random weights by the published initialisation (normal, the config's deviation); equal for equal seeds. With "neighbours"
+   * the first heads of every layer attend to the units at distances -1, 1, -2, 2, -3, 3: ERR_INVALID_ARGUMENT for shapes
+   * with no room for it. A new encoder ends optimizer, pretraining heads and fits of the one before.
+   */
+  initEncoder(config: NativeEncoderConfig, seed: number, start?: 'random' | 'neighbours'): Promise<void>;
+  /**
+   * Reads the encoder's weights under their canonical names (checkpoints of Hugging Face, prefix stripped). Ends the same as
+   * initEncoder.
+   */
   loadEncoder(config: NativeEncoderConfig, file: NativeTensorFile): Promise<void>;
   initHead(config: NativeHeadConfig, seed: number): Promise<void>;
   loadHead(config: NativeHeadConfig, file: NativeTensorFile): Promise<void>;
@@ -310,11 +317,6 @@ export interface NativeSession {
    * parts go on where the last one ended. One thread.
    */
   fitEmbeddings(request: NativeFitRequest, cancel?: NativeCancelToken): Promise<void>;
-  /**
-   * Lets the first heads of every layer of an encoder that is fresh, or fitted by fitEmbeddings only, attend to the units
-   * at distances -1, 1, -2, 2, -3, 3. ERR_INVALID_ARGUMENT for shapes with no room for it.
-   */
-  attendToNeighbours(): Promise<void>;
   /** One step on the mean masked-token loss plus the mean sentence-order loss of all batches together. */
   pretrainStep(request: NativePretrainingRequest): Promise<NativePretrainingScores>;
   /** The same scores without a step. */

@@ -157,7 +157,7 @@ class PretrainingRun {
     this.state = newPretrainingState(this.identity(store));
   }
 
-  /** What two runs must share to take the same steps. Their number is left out, so that a run can go on, and what only looks on. */
+  /** What two runs must share to take the same steps; left out is how many, and how often they are scored and saved. */
   private identity(store: TokenStore): Record<string, unknown> {
     const { config, vocab } = this.options;
     const { steps, decaySteps, evalEvery, saveEvery, reportEvery, ...settings } = config.pretrain;
@@ -200,9 +200,8 @@ class PretrainingRun {
   private async initWeights(native: ReturnType<typeof nativeEncoderConfig>, from?: string): Promise<void> {
     const { seed, pretrain } = this.options.config;
     if (from === undefined) {
-      await this.session.initEncoder(native, seed);
+      await this.session.initEncoder(native, seed, pretrain.attentionStart);
       await this.fitEmbeddings();
-      if (pretrain.attentionStart === 'neighbours') await this.session.attendToNeighbours();
     } else await this.session.loadEncoder(native, (await readEncoderFolder(from)).weights);
     const heads = from === undefined ? null : await readPretrainingHeads(from);
     if (heads) await this.session.loadPretraining(heads);

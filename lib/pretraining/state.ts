@@ -7,7 +7,7 @@ import type { PretrainingFigures } from './events.js';
 
 export const PRETRAINING_CHECKPOINT: CheckpointKind = {
   metadataKey: 'albert_ner_pretraining',
-  formatVersion: 1,
+  formatVersion: 2,
   name: 'pretraining run',
 };
 

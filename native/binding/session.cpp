@@ -6,6 +6,7 @@
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
+#include "encoder/neighbour_heads.h"
 #include "runtime/device.h"
 
 namespace albert_ner::binding {
@@ -18,10 +19,13 @@ void set_head(SessionState& state, model::Head head) {
   state.head.emplace(std::move(head));
 }
 
-/// A new encoder; the optimizer and the fit of the one before would change tensors nobody uses.
+/// A new encoder; whatever was trained or fitted together with the one before ends, but not the head.
 void set_encoder(SessionState& state, encoder::Albert encoder) {
   state.optimizer.reset();
   state.embedding_fit.reset();
+  state.ngram_fit.reset();
+  state.pretraining_heads.reset();
+  state.word_width = encoder.config().embedding_size;
   state.encoder.emplace(std::move(encoder));
 }
 
@@ -44,9 +48,16 @@ features::PackedFeatures encode_windows(SessionState& state, const encoder::Pack
 Napi::Value init_encoder(const Call& call) {
   const encoder::AlbertConfig config = to_encoder_config(call.info[0]);
   const uint64_t seed = static_cast<uint64_t>(to_integer(call.info[1], "seed"));
+  const std::string start = call.info[2].IsUndefined() ? "random" : to_string(call.info[2], "attentionStart");
+  check_argument(start == "random" || start == "neighbours", "attentionStart", "random or neighbours", start);
   return call.queue<Nothing>(
-      [config, seed](SessionState& state) {
-        set_encoder(state, encoder::Albert::random(config, seed, state.device));
+      [config, seed, start](SessionState& state) {
+        encoder::Albert encoder = encoder::Albert::random(config, seed, state.device);
+        const bool neighbours = start == "neighbours";
+        const int64_t word_width =
+            neighbours ? encoder::attend_to_neighbours(encoder) : config.embedding_size;
+        set_encoder(state, std::move(encoder));
+        state.word_width = word_width;
         return Nothing();
       },
       from_nothing);

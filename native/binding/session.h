@@ -23,6 +23,8 @@ namespace albert_ner::binding {
 struct SessionState {
   at::Device device = at::kCPU;
   std::optional<encoder::Albert> encoder;
+  /// Dimensions of its word embeddings, the first ones, that are fitted to text.
+  int64_t word_width = 0;
   std::optional<model::Head> head;
   std::optional<encoder::NamedTensors> pretraining_heads;
   std::optional<training::EmbeddingFit> embedding_fit;

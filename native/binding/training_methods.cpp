@@ -3,7 +3,6 @@
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
-#include "encoder/neighbour_heads.h"
 #include "model/ngrams.h"
 #include "training/train_step.h"
 
@@ -171,23 +170,15 @@ Napi::Value fit_embeddings(const Call& call) {
         encoder::Albert& encoder = encoder_of(state);
         const encoder::AlbertConfig& config = encoder.config();
         if (!state.embedding_fit)
-          state.embedding_fit.emplace(config.vocab_size, config.embedding_size, request.seed);
+          state.embedding_fit.emplace(config.vocab_size, state.word_width, request.seed);
         state.embedding_fit->pass(request.text, request.first_rate, request.last_rate, cancellation);
-        encoder.word_embeddings().copy_(state.embedding_fit->table(config.initializer_range));
+        encoder.word_embeddings()
+            .narrow(1, 0, state.word_width)
+            .copy_(state.embedding_fit->table(config.initializer_range));
         if (request.is_last) state.embedding_fit.reset();
         return Nothing();
       },
       from_nothing, cancellation);
-}
-
-/// Lets attention of a fresh encoder begin with the neighbours of each unit.
-Napi::Value attend_to_neighbours(const Call& call) {
-  return call.queue<Nothing>(
-      [](SessionState& state) {
-        encoder::attend_to_neighbours(encoder_of(state).config(), encoder_of(state).weights());
-        return Nothing();
-      },
-      from_nothing);
 }
 
 /// Fits the head's table of n-grams to one more part of the text.
@@ -261,7 +252,6 @@ void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "initPretraining", async_method<init_pretraining>);
   set_method(session_prototype, "loadPretraining", async_method<load_pretraining>);
   set_method(session_prototype, "fitEmbeddings", async_method<fit_embeddings>);
-  set_method(session_prototype, "attendToNeighbours", async_method<attend_to_neighbours>);
   set_method(session_prototype, "pretrainStep", async_method<pretrain_step>);
   set_method(session_prototype, "pretrainScores", async_method<pretrain_scores>);
 }

@@ -117,6 +117,8 @@ class Albert {
   const AlbertConfig& config() const { return config_; }
   const NamedTensors& weights() const { return weights_; }
   at::Device device() const;
+  /// By its canonical name, which the config must have.
+  const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }
   /// [V, E]
   const at::Tensor& word_embeddings() const { return weight("embeddings.word_embeddings.weight"); }
 
@@ -138,7 +140,6 @@ class Albert {
                                         Dropout* dropout = nullptr) const;
 
  private:
-  const at::Tensor& weight(const std::string& name) const { return by_name_.at(name); }
   /// In the config's precision, which its result has.
   at::Tensor linear(const at::Tensor& rows, const std::string& name) const;
   at::Tensor layer_norm(const at::Tensor& rows, const std::string& name) const;

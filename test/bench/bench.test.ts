@@ -100,6 +100,28 @@ test('the READMEs show the results that are stored', async (t) => {
   t.is(code, 0, stderr);
 });
 
+test('the table of scores has a row for every dev part and leaves out labels with too few entities', async (t) => {
+  const { withScores } = await import(bench('readme-table.js'));
+  const row = (label: string, support: number, corpus = 'news') => ({
+    corpus,
+    label,
+    support,
+    ours: '91.26',
+    crfsuite: '80.04',
+  });
+  const rows = [row('PER LOC ORG', 90), row('PER', 10), row('LOC', 9), row('T', 11, 'chat')];
+  for (const [language, file] of [
+    ['en', 'README.md'],
+    ['zh', 'README.zh-CN.md'],
+  ]) {
+    const text = await readFile(join(repoRoot, file), 'utf8');
+    const written = withScores(text, rows, language);
+    t.true(written.includes('| news | 91.3 | – | – | – | 91.3 | 80.0 |'), written);
+    t.true(written.includes('| chat | – | – | – | 91.3 | – | – |'), written);
+    t.throws(() => withScores('no marks', [], language), { message: /in the README/ });
+  }
+});
+
 test('tables have a row for every peer, and replace what stood between their marks', async (t) => {
   const { withTables } = await import(bench('readme-table.js'));
   const result = {

@@ -109,6 +109,23 @@ test('pretrain, train, evaluate and predict work one after another', async (t) =
   const weights = (directory: string) => readFile(join(directory, 'model.safetensors'));
   t.deepEqual(await weights(again), await weights(encoder));
 
+  const [compact, further] = [join(folder, 'cli-compact'), join(folder, 'cli-further')];
+  const shape = ['--encoder-config', 'compact'];
+  await runCli(['pretrain', '--steps', '0', '--text', text, '--out', compact, ...shape]);
+  const from = await runCli([
+    'pretrain',
+    '--steps',
+    '1',
+    '--text',
+    text,
+    '--from',
+    compact,
+    '--out',
+    further,
+  ]);
+  t.is(from.code, 0, from.stderr);
+  t.is(JSON.parse(await readFile(join(further, 'config.json'), 'utf8')).hidden_size, 256);
+
   const output = join(folder, 'cli-model');
   const data = ['--train', files.trainData, '--dev', files.devData, '--encoder', encoder, '--out', output];
   const trained = await runCli(['train', ...data, ...TINY], { cwd: folder });

@@ -378,7 +378,6 @@ test('every method rejects in the wrong state and after dispose, and never throw
       }),
     () => session.trainStep({ features: store, sequences, tags: sequences, learningRates, seed: 1 }),
     () => session.loadOptimizer(weights),
-    () => session.attendToNeighbours(),
   ];
   const others: (() => Promise<unknown>)[] = [
     () => session.loadEncoder(nativeEncoderConfig(config, vocab), weights),
@@ -410,6 +409,8 @@ test('an optimizer ends with the encoder whose weights it moves', async (t) => {
 test('wrong types reject with the name of the argument', async (t) => {
   const session = newSession(t);
   await loadGolden(session);
+  const { config, vocab } = await readEncoderFolder(fixture('albert', 'google-gelu-new'));
+  const native = nativeEncoderConfig(config, vocab);
   const wrong: [unknown, string][] = [
     [session.encode(undefined as never), 'batch'],
     [session.encode({ ids: [1] as never, offsets: new Int32Array(2) }), 'ids'],
@@ -421,6 +422,7 @@ test('wrong types reject with the name of the argument', async (t) => {
     [session.initHead({ ...HEAD, tagRoles: new Int32Array(2) }, 1), 'tagRoles'],
     [session.initHead(HEAD, 0.5), 'seed'],
     [session.initEncoder({ layout: 'other' } as never, 1), 'layout'],
+    [session.initEncoder(native, 1, 'near' as never), 'attentionStart'],
   ];
   for (const [promise, name] of wrong) {
     const error = await rejection(promise as Promise<unknown>);

@@ -135,6 +135,16 @@ test('a run can start from another encoder and its heads', async (t) => {
   t.is(second.best?.maskedLoss, first.best?.maskedLoss);
 });
 
+test('a resume may score, save and report at other intervals', async (t) => {
+  const folder = await temporaryFolder(t);
+  const run = await options(folder, 'pretrain.steps=4');
+  await pretrain({ ...run, stopAfter: 2 });
+  const intervals = ['eval_every=1', 'save_every=2', 'report_every=1'].map((set) => `pretrain.${set}`);
+  const other = await options(folder, 'pretrain.steps=5', ...intervals);
+  const { steps } = await pretrain({ ...other, resume: true });
+  t.is(steps, 5);
+});
+
 test('a resume with other settings or other text is refused by name', async (t) => {
   const folder = await temporaryFolder(t);
   const run = await options(folder, 'pretrain.steps=2');
