@@ -54,6 +54,13 @@ const BODY = `
   await ner.dispose();
   console.log(Array.isArray(entities));`;
 
+test('the pretrained encoder stays in the repository', async (t) => {
+  const models = await readdir(join(project, 'node_modules', 'albert-ner', 'models'));
+  t.true(models.includes('default'));
+  t.true((await readdir(join(repoRoot, 'models'))).includes('encoder'));
+  t.false(models.includes('encoder'));
+});
+
 test('what the READMEs link to is in the package', async (t) => {
   const installed = join(project, 'node_modules', 'albert-ner');
   for (const name of ['README.md', 'README.zh-CN.md']) {
