@@ -55,9 +55,9 @@ if (!/^\d+$/.test(values.seed)) {
 }
 const random = createRandom(Number(values.seed));
 
-const sentences = [];
-for (const corpus of values.corpus) sentences.push(...(await sentencesOfCorpus(corpus)));
-for (const text of values.text) sentences.push(...(await sentencesOfText(text)));
+let sentences = [];
+for (const corpus of values.corpus) sentences = sentences.concat(await sentencesOfCorpus(corpus));
+for (const text of values.text) sentences = sentences.concat(await sentencesOfText(text));
 const models = [];
 for (const directory of values.model) models.push(await AlbertNer.load(directory));
 const kept = await tagAll(random.shuffle(sentences));

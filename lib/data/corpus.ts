@@ -30,7 +30,10 @@ export interface ReadCorpusOptions {
   rename?: Readonly<Record<string, string | null>>;
 }
 
-const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSentence[]>>> = {
+/** `isDropped`: of labels whose entities are not wanted, for forms in which one may hide another. */
+type Reader = (path: string, isDropped: (label: string) => boolean) => Promise<TaggedSentence[]>;
+
+const READERS: Readonly<Record<CorpusFormat, Reader>> = {
   conll: readConll,
   inline: readInline,
   jsonl: readJsonl,
@@ -46,7 +49,8 @@ const READERS: Readonly<Record<CorpusFormat, (path: string) => Promise<TaggedSen
 export async function readCorpus(path: string, options: ReadCorpusOptions = {}): Promise<Corpus> {
   const { format: wanted = 'auto', labels: allowed, rename = {} } = options;
   const format = wanted === 'auto' ? await detectFormat(path) : wanted;
-  const tagged = await READERS[format](path);
+  const renamed = (label: string) => (Object.hasOwn(rename, label) ? rename[label] : label);
+  const tagged = await READERS[format](path, (label) => renamed(label) === null);
   if (tagged.length === 0) {
     throw new AlbertNerError('ERR_INVALID_DATA', `${path} has no sentence`, {
       details: { file: path, line: 1 },
@@ -56,7 +60,6 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
     tagged.map((sentence) => sentence.tags),
     (index, position) => badTag(tagged[index], position),
   );
-  const renamed = (label: string) => (Object.hasOwn(rename, label) ? rename[label] : label);
   const checkAllowed = (label: string | null, sentence: TaggedSentence, position: number) => {
     if (allowed && label !== null && !allowed.includes(label))
       throw unknownLabel(label, allowed, sentence, position);

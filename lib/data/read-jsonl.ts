@@ -39,23 +39,32 @@ interface TokenSpan {
 type Refuse = (field: string, expected: string, received: string) => AlbertNerError;
 
 /**
- * A token is a code point. Lines that are blank or whose text is empty are skipped. An entity within another is left
- * out with a warning.
+ * A token is a code point. Lines that are blank or whose text is empty are skipped. Entities of labels that are dropped
+ * are left out, then entities within another, these with a warning.
  *
  * Rejects with ERR_INVALID_DATA, file, line and field: no JSON, no object, offsets out of range, an entity that isn't
  * the text at its offsets, a label that isn't a name without white space, entities that overlap otherwise.
  */
-export async function readJsonl(file: string): Promise<TaggedSentence[]> {
+export async function readJsonl(
+  file: string,
+  isDropped: (label: string) => boolean = () => false,
+): Promise<TaggedSentence[]> {
   const sentences: TaggedSentence[] = [];
   (await readLines(file)).forEach((json, index) => {
     if (json.trim() === '') return;
-    const sentence = toSentence(json, file, index + 1);
+    const sentence = toSentence(json, { file, line: index + 1, isDropped });
     if (sentence.tokens.length > 0) sentences.push(sentence);
   });
   return sentences;
 }
 
-function toSentence(json: string, file: string, line: number): TaggedSentence {
+interface LineContext {
+  file: string;
+  line: number;
+  isDropped: (label: string) => boolean;
+}
+
+function toSentence(json: string, { file, line, isDropped }: LineContext): TaggedSentence {
   const refuse: Refuse = (field, expected, received) =>
     new AlbertNerError(
       'ERR_INVALID_DATA',
@@ -68,9 +77,9 @@ function toSentence(json: string, file: string, line: number): TaggedSentence {
   if (fields.length !== 1)
     throw refuse('the entities', `one of ${ENTITY_FIELDS.join(', ')}`, fields.join(' and ') || 'none');
   const tokens = [...record.text];
-  const spans = [...entitiesOf(record[fields[0]], fields[0], refuse)].map((entity) =>
-    checkEntity(entity, tokens, refuse),
-  );
+  const spans = [...entitiesOf(record[fields[0]], fields[0], refuse)]
+    .map((entity) => checkEntity(entity, tokens, refuse))
+    .filter(({ label }) => !isDropped(label));
   const { kept, nested } = withoutNested(spans, refuse);
   const tags = tokens.map(() => 'O');
   for (const { start, end, label } of kept)

@@ -128,6 +128,14 @@ test('an entity within another is left out with a warning, one over a line break
   ]);
 });
 
+test('an entity whose label is dropped hides none', async (t) => {
+  const label = { scene: { 北京大学: [[0, 3]] }, address: { 北京: [[0, 1]] }, name: { 学士: [[3, 4]] } };
+  const file = await fileWith(t, lines({ text: '一', label: {} }, { text: '北京大学士', label }));
+  const { sentences, warnings } = await readCorpus(file, { rename: { scene: null } });
+  t.deepEqual(shown(sentences)[1].slice(1), ['北京/address', '学士/name']);
+  t.deepEqual(warnings, []);
+});
+
 /** A second line of a file, the field that is named, and words of the message. */
 const REFUSED: [name: string, line: unknown, field: string, message: RegExp][] = [
   ['no object', ['王'], 'the line', /a JSON object.*received an array/],
