@@ -12,9 +12,17 @@ export interface ProgressTask {
   done(): void;
 }
 
+export interface TaskDescription {
+  name: string;
+  total: number;
+  unit: string;
+  /** How much of it an earlier run did: no measure of this one's speed. Default 0. */
+  from?: number;
+}
+
 export interface ProgressSink {
   /** At most one task is open at a time. */
-  start(task: { name: string; total: number; unit: string }): ProgressTask;
+  start(task: TaskDescription): ProgressTask;
   /** A line of text, above the bar where there is one. */
   message(line: string): void;
 }
@@ -45,11 +53,22 @@ function clock(seconds: number): string {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
+/** The time left, from how much is done, at the mean speed since now. */
+function estimateLeft({ total, from = 0 }: TaskDescription): (done: number) => string {
+  const startedMs = performance.now();
+  return (done) => {
+    if (done <= from) return '-:--';
+    const elapsed = (performance.now() - startedMs) / 1000;
+    return clock((elapsed * (total - done)) / (done - from));
+  };
+}
+
 function barProgress(stream: NodeJS.WriteStream): ProgressSink {
   let open: SingleBar | null = null;
   return {
-    start({ name, total, unit }) {
-      const startedMs = performance.now();
+    start(task) {
+      const { name, total, unit, from = 0 } = task;
+      const left = estimateLeft(task);
       const options: Options = {
         stream,
         format: `${name} [{bar}] {value}/{total} ${unit}  {fields}ETA {clock}`,
@@ -59,14 +78,12 @@ function barProgress(stream: NodeJS.WriteStream): ProgressSink {
         gracefulExit: false,
       };
       const bar = new SingleBar(options);
-      bar.start(total, 0, { fields: '', clock: '-:--' });
+      bar.start(total, from, { fields: '', clock: '-:--' });
       open = bar;
       return {
         update(done, fields = {}) {
-          const elapsed = (performance.now() - startedMs) / 1000;
-          const left = done > 0 ? clock((elapsed * (total - done)) / done) : '-:--';
           const text = fieldsText(fields);
-          bar.update(done, { fields: text === '' ? '' : `${text}  `, clock: left });
+          bar.update(done, { fields: text === '' ? '' : `${text}  `, clock: left(done) });
         },
         done() {
           bar.stop();
@@ -84,16 +101,15 @@ function barProgress(stream: NodeJS.WriteStream): ProgressSink {
 
 function lineProgress(stream: NodeJS.WriteStream): ProgressSink {
   return {
-    start({ name, total, unit }) {
-      const startedMs = performance.now();
-      let shownMs = startedMs;
-      let shown = 0;
-      let latest = { done: 0, text: '' };
+    start(task) {
+      const { name, total, unit, from = 0 } = task;
+      const left = estimateLeft(task);
+      let shownMs = performance.now();
+      let shown = from;
+      let latest = { done: from, text: '' };
       const show = () => {
-        const elapsed = (performance.now() - startedMs) / 1000;
-        const left = latest.done > 0 ? clock((elapsed * (total - latest.done)) / latest.done) : '-:--';
         const text = latest.text === '' ? '' : `  ${latest.text}`;
-        stream.write(`${name}: ${latest.done}/${total} ${unit}${text}  ETA ${left}\n`);
+        stream.write(`${name}: ${latest.done}/${total} ${unit}${text}  ETA ${left(latest.done)}\n`);
         shown = latest.done;
         shownMs = performance.now();
       };

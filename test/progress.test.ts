@@ -32,6 +32,18 @@ test('without a terminal progress is plain lines, the last one complete', (t) =>
   t.is(text(), 'epoch 1/2: 10/10 steps  loss 0.10  ETA 0:00\nnext\n');
 });
 
+test('what an earlier run did is no measure of the time left', async (t) => {
+  const { stream, text } = fakeStream(false);
+  const progress = createProgress(stream, { quiet: false });
+  const task = progress.start({ name: 'pretraining', total: 1_000_000, unit: 'steps', from: 500_000 });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  task.update(500_001);
+  task.done();
+  // Half a million steps of at least 20 milliseconds; of a million and one in that time it would be seconds.
+  const [, minutes] = /ETA (\d+):\d\d\n$/.exec(text()) ?? [];
+  t.true(Number(minutes) >= 166, text());
+});
+
 test('on a terminal progress is a bar with figures', async (t) => {
   const { stream, text } = fakeStream(true);
   const task = createProgress(stream, { quiet: false }).start({

@@ -36,7 +36,7 @@ export function pretrainingProgress(sink: ProgressSink): PretrainingListener {
     },
     resume: ({ step }) => sink.message(`resumed after ${step} steps`),
     step: ({ step, steps, maskedLoss, unitsPerSecond }) => {
-      task ??= sink.start({ name: 'pretraining', total: steps, unit: 'steps' });
+      task ??= sink.start({ name: 'pretraining', total: steps, unit: 'steps', from: step - 1 });
       task.update(step, { loss: maskedLoss.toFixed(3), 'units/s': Math.round(unitsPerSecond) });
     },
     report: () => {},

@@ -32,7 +32,9 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
         sink.message(`${name}: ${train} sentences to train on, ${dev} dev`);
       }
       if (overlap > 0)
-        sink.message(`left out ${overlap} training sentences that stand in the dev part of another corpus`);
+        sink.message(
+          `left out ${overlap} training sentences that stand in another dev part or an earlier corpus`,
+        );
       sink.message(`${sequences} sequences an epoch, labels: ${labels.join(' ')}`);
     },
     resume: ({ epoch, step }) => sink.message(`resumed after ${epoch} epochs and ${step} steps`),
@@ -40,7 +42,7 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
     ngrams: ({ done, total }) => show({ name: 'n-grams', total, unit: 'shards' }, done),
     extract: ({ done, total }) => show({ name: 'features', total, unit: 'sequences' }, done),
     step: ({ epoch, epochs, step, steps, loss, sentencesPerSecond }) => {
-      task ??= sink.start({ name: `epoch ${epoch}/${epochs}`, total: steps, unit: 'steps' });
+      task ??= sink.start({ name: `epoch ${epoch}/${epochs}`, total: steps, unit: 'steps', from: step - 1 });
       task.update(step, { loss: loss.toFixed(4), 'sentences/s': Math.round(sentencesPerSecond) });
       if (step === steps) close();
     },
