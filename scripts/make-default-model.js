@@ -85,12 +85,17 @@ for (const option of ['encoder', 'teacher']) {
 }
 const selfTagged = join(work, 'self-tagged.txt.gz');
 const isTagged = existsSync(selfTagged);
-if (values.teacher.length > 0 && !isTagged) {
-  const missing = Object.keys(SELF_TAGGED).filter((name) => !existsSync(join(values.text, name)));
-  if (missing.length > 0) {
-    console.error(`error: Expected ${missing.join(', ')} in ${values.text}, which --teacher tags`);
-    process.exit(2);
-  }
+const tags = values.teacher.length > 0 && !isTagged;
+const needed = [
+  ...(tags || !values.encoder ? [join(values.data, MACHINE_TAGGED)] : []),
+  ...(tags ? Object.keys(SELF_TAGGED).map((name) => join(values.text, name)) : []),
+];
+const missing = needed.filter((file) => !existsSync(file));
+if (missing.length > 0) {
+  console.error(
+    `error: Expected files to tag or to adapt the encoder to but there is no ${missing.join(', ')}`,
+  );
+  process.exit(2);
 }
 const vocab = join(work, 'vocab.txt');
 const general = join(work, 'general-encoder');
@@ -100,7 +105,7 @@ const config = join(work, 'config.yml');
 mkdirSync(work, { recursive: true });
 writeFileSync(config, withCorporaIn(resolve(values.data)));
 
-if (values.teacher.length > 0 && !isTagged) tagText();
+if (tags) tagText();
 if (!values.encoder) {
   pretrainEncoder();
   await adaptEncoder();
