@@ -50,6 +50,7 @@ for (const data of values.data.map((path) => resolve(path))) {
         `train.corpora=[{name: ${corpus}, data: ${JSON.stringify(data)}, dev_every: 10}]`,
         ...['layer=mix', 'scheme=BIOES', 'dropout=0.3', 'batch_size=32', `train.epochs=${values.epochs}`],
         ...[`train.finetune=${finetune}`, 'train.learning_rate=0.002', 'train.learning_rates.crf=0.01'],
+        'train.learning_rates.encoder=0.0008',
       ],
     });
     const output = join(work, `${corpus}-${name}`);
