@@ -83,6 +83,7 @@ const train = z.strictObject({
   warmup_ratio: z.number().min(0).max(1).default(0.05),
   decay: z.enum(['linear', 'none']).default('linear'),
   patience: count.default(0),
+  keep: z.enum(['best', 'last']).default('best'),
   eval_every_steps: count.default(0),
 });
 
@@ -224,6 +225,7 @@ export interface Config {
     decay: 'linear' | 'none';
     /** Evaluations without a better dev score before stopping; 0: never. */
     patience: number;
+    keep: 'best' | 'last';
     /** Evaluate within epochs, too; 0: only after each. */
     evalEverySteps: number;
   };
@@ -320,6 +322,7 @@ export function toConfig(file: FileConfig): Config {
       warmupRatio: t.warmup_ratio,
       decay: t.decay,
       patience: t.patience,
+      keep: t.keep,
       evalEverySteps: t.eval_every_steps,
     },
     pretrain: {

@@ -1,4 +1,4 @@
-/** Writes the best model so far as a model directory: weights, description, vocabulary and card. */
+/** Writes a model that training came to as a model directory: weights, description, vocabulary and card. */
 
 import type { WritableTensor } from '../../albert/convert/safetensors.js';
 import { type Config, STORED_DTYPES } from '../config/schema.js';

@@ -56,6 +56,7 @@ export interface TrainResult {
   reports: Record<string, EntityReport>;
   epochs: number;
   steps: number;
+  /** The evaluation with the best dev F1: that of the saved model, unless the last one is kept. */
   best: TrainingState['best'];
 }
 
@@ -78,7 +79,7 @@ export function trainingFiles(output: string): {
 }
 
 /**
- * Trains a tagger on a frozen encoder and leaves the best model in `output`.
+ * Trains a tagger on a frozen encoder, or with it, and leaves the best or last model in `output`.
  *
  * Rejects with ERR_INVALID_CONFIG, ERR_INVALID_DATA (file and line), ERR_CHECKPOINT_*, ERR_MODEL_NOT_FOUND (resume
  * without a checkpoint), ERR_DEVICE_UNAVAILABLE, ERR_NATIVE_*, ERR_ABORTED.
@@ -317,7 +318,7 @@ class TrainingRun {
 
   /**
    * Scores dev and publishes the model when it is the best so far: by micro F1, with several corpora by the mean of
-   * theirs. Without dev every model is.
+   * theirs. Without dev every model is. Where the last model is the one to keep, all are published.
    */
   private async evaluate(): Promise<void> {
     const { epoch, globalStep: step } = this.state;
@@ -326,10 +327,8 @@ class TrainingRun {
     const f1 = scores.reduce((sum, score) => sum + score, 0) / Math.max(scores.length, 1);
     const improved = scores.length === 0 || this.state.best === null || f1 > this.state.best.f1;
     this.state.evaluationsWithoutGain = improved ? 0 : this.state.evaluationsWithoutGain + 1;
-    if (improved) {
-      this.state.best = { f1, epoch, step };
-      await this.publish(reports);
-    }
+    if (improved) this.state.best = { f1, epoch, step };
+    if (improved || this.prepared.config.train.keep === 'last') await this.publish(reports);
     for (const [corpus, report] of reports) {
       this.emit({ type: 'evaluation', corpus, epoch, step, report, improved });
     }

@@ -122,6 +122,30 @@ test('a run evaluates every so many steps when asked', async (t) => {
   t.deepEqual(steps, [20, 40, 50]);
 });
 
+test('keeps the last model rather than the best when asked, and steps are the same', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const runs = [];
+  for (const keep of ['best', 'last']) {
+    // Too high a rate after a good first epoch, so that the last model isn't the best.
+    const config = await tinyConfig(
+      'train.epochs=4',
+      'train.learning_rate=1',
+      'train.decay=none',
+      `train.keep=${keep}`,
+    );
+    const output = join(folder, keep);
+    runs.push(await trainOn(files, { config, output }));
+  }
+  const [best, last] = runs;
+  t.deepEqual(best.best, last.best);
+  t.true((best.best?.epoch ?? 0) < 4);
+  t.not(await weightsHash(best.directory), await weightsHash(last.directory));
+  const epochOf = async (directory: string) => (await loadModel(directory)).description.training?.epoch;
+  t.is(await epochOf(best.directory), best.best?.epoch);
+  t.is(await epochOf(last.directory), 4);
+});
+
 test('without dev data the last epoch is the model', async (t) => {
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
