@@ -19,13 +19,14 @@ void set_head(SessionState& state, model::Head head) {
   state.head.emplace(std::move(head));
 }
 
-/// A new encoder; whatever was trained or fitted together with the one before ends, but not the head.
-void set_encoder(SessionState& state, encoder::Albert encoder) {
+/// A new encoder, whose first `word_width` embedding columns are the words'; whatever was trained or fitted
+/// together with the one before ends, but not the head.
+void set_encoder(SessionState& state, encoder::Albert encoder, int64_t word_width) {
   state.optimizer.reset();
   state.embedding_fit.reset();
   state.ngram_fit.reset();
   state.pretraining_heads.reset();
-  state.word_width = encoder.config().embedding_size;
+  state.word_width = word_width;
   state.encoder.emplace(std::move(encoder));
 }
 
@@ -56,8 +57,7 @@ Napi::Value init_encoder(const Call& call) {
         const bool neighbours = start == "neighbours";
         const int64_t word_width =
             neighbours ? encoder::attend_to_neighbours(encoder) : config.embedding_size;
-        set_encoder(state, std::move(encoder));
-        state.word_width = word_width;
+        set_encoder(state, std::move(encoder), word_width);
         return Nothing();
       },
       from_nothing);
@@ -70,7 +70,7 @@ Napi::Value load_encoder(const Call& call) {
       [config, file](SessionState& state) {
         encoder::NamedTensors weights = model::read_tensors(file, encoder::weight_shapes(config));
         for (auto& entry : weights) entry.second = entry.second.to(state.device);
-        set_encoder(state, encoder::Albert(config, std::move(weights)));
+        set_encoder(state, encoder::Albert(config, std::move(weights)), config.embedding_size);
         return Nothing();
       },
       from_nothing);
