@@ -37,17 +37,23 @@ const learningRates = z.strictObject({
 
 const format = z.enum(['auto', ...CORPUS_FORMATS]);
 
-const corpus = z.strictObject({
-  name: z.string().regex(/^\S+$/).nullable().default(null),
-  data: path,
-  dev: path.nullable().default(null),
-  dev_every: z.int().min(2).nullable().default(null),
-  format: format.default('auto'),
-  labels: z.record(z.string(), z.string().regex(/^\S+$/).nullable()).default({}),
-  unannotated: z.array(z.string()).default([]),
-  repeat: positive.default(1),
-  epochs: count.nullable().default(null),
-});
+const corpus = z
+  .strictObject({
+    name: z.string().regex(/^\S+$/).nullable().default(null),
+    data: path,
+    dev: path.nullable().default(null),
+    dev_every: z.int().min(2).nullable().default(null),
+    format: format.default('auto'),
+    labels: z.record(z.string(), z.string().regex(/^\S+$/).nullable()).default({}),
+    unannotated: z.array(z.string()).default([]),
+    repeat: positive.default(1),
+    epochs: count.nullable().default(null),
+    ngrams: z.boolean().default(true),
+  })
+  .refine(({ epochs, ngrams }) => epochs !== 0 || ngrams, {
+    path: ['ngrams'],
+    message: 'Expected true for a corpus of no epoch, which does nothing else',
+  });
 
 /** Of an n-gram's row; the addon takes no more. */
 export const MAX_NGRAM_WIDTH = 4096;
@@ -162,6 +168,8 @@ export interface CorpusConfig {
   repeat: number;
   /** It takes part in so many epochs, from the first; null: in all, 0: it only says which n-grams there are. */
   epochs: number | null;
+  /** Its sentences count when the n-grams that get embeddings are chosen. */
+  ngrams: boolean;
 }
 
 /** Settings as the code uses them. */
@@ -266,7 +274,15 @@ const ENCODER_RATE = 0.1;
 
 function toCorpora(train: FileConfig['train']): CorpusConfig[] {
   const { data, dev, format } = train;
-  const single = { name: null, dev_every: null, labels: {}, unannotated: [], repeat: 1, epochs: null };
+  const single = {
+    name: null,
+    dev_every: null,
+    labels: {},
+    unannotated: [],
+    repeat: 1,
+    epochs: null,
+    ngrams: true,
+  };
   const corpora = data === null ? train.corpora : [{ ...single, data, dev, format }, ...train.corpora];
   return corpora.map(({ dev_every: devEvery, ...corpus }) => ({ ...corpus, devEvery }));
 }

@@ -229,6 +229,7 @@ async function runIdentity(
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),
     corpora_epochs: wanted.map(({ epochs }) => epochs),
+    corpora_ngrams: wanted.map(({ ngrams }) => ngrams),
     tags: tagSet.labels,
     scheme,
     hidden_size: hiddenSize,

@@ -172,12 +172,14 @@ class TrainingRun {
     await this.learner.prepare();
   }
 
-  /** From the training sentences, which a resumed run shares: so the keys need no place in a checkpoint. */
+  /** From the training sentences of the corpora that count for it, which a resumed run shares: so the keys need no place in a checkpoint. */
   private async selectNgrams(): Promise<void> {
     const { config, examples } = this.prepared;
     const { size: count, minCount } = config.ngrams;
     if (count === 0) return;
-    const batch = packIds(examples.map(({ ids }) => ids));
+    const corporaOfNgrams = config.train.corpora.map(({ ngrams }) => ngrams);
+    const counted = examples.filter(({ corpus }) => corporaOfNgrams[corpus]);
+    const batch = packIds(counted.map(({ ids }) => ids));
     this.ngramKeys = await this.session.selectNgrams({ ...batch, count, minCount });
   }
 

@@ -89,6 +89,7 @@ export async function trainOn(
       devEvery: null,
       format: 'auto' as const,
       labels: {},
+      ngrams: true,
       unannotated: [],
       repeat: 1,
       epochs: null,

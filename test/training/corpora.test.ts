@@ -8,6 +8,7 @@ import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
 import { AlbertNerError } from '../../lib/errors.js';
 import { formatReport } from '../../lib/evaluation/report.js';
+import { readModelDirectory } from '../../lib/model/model-directory.js';
 import { AlbertNer } from '../../lib/model/ner.js';
 import type { TrainingEvent } from '../../lib/training/events.js';
 import { train, trainingFiles } from '../../lib/training/trainer.js';
@@ -232,20 +233,27 @@ test('a corpus takes part in its epochs only, and the learning rate knows', asyn
   t.deepEqual(await last('parts'), await last('whole'));
 });
 
-test('a corpus of no epoch only says which n-grams there are', async (t) => {
+test('a corpus of no epoch only says which n-grams there are, and one whose n-grams are not counted only trains', async (t) => {
   const folder = await temporaryFolder(t);
   const { encoder } = await writeCorpora(folder);
   const run = async (name: string, more: string) => {
     const corpora = `train.corpora=[{data: ${folder}/whole.txt}${more}]`;
     const config = await configOf(corpora, 'ngrams.size=5000', 'ngrams.width=4', 'train.epochs=1');
     const { directory, steps } = await train({ config, encoder, output: join(folder, name) });
-    const { tensors } = await readSafetensorsHeader(join(directory, 'model.safetensors'));
-    return { steps, rows: tensors.find((tensor) => tensor.name === 'ngrams.weight')?.shape[0] ?? 0 };
+    const { ngramKeys } = await readModelDirectory(directory);
+    return { steps, keys: [...ngramKeys] };
   };
+  const partial = `data: ${folder}/partial.txt, labels: {person: PER}`;
   const alone = await run('alone', '');
-  const both = await run('both', `, {data: ${folder}/partial.txt, labels: {person: PER}, epochs: 0}`);
-  t.is(both.steps, alone.steps);
-  t.true(both.rows > alone.rows, `${both.rows} and ${alone.rows}`);
+  const counted = await run('counted', `, {${partial}, epochs: 0}`);
+  t.is(counted.steps, alone.steps);
+  t.true(counted.keys.length > alone.keys.length, `${counted.keys.length} and ${alone.keys.length}`);
+  const trains = await run('trains', `, {${partial}, ngrams: false}`);
+  t.true(trains.steps > alone.steps, `${trains.steps} and ${alone.steps}`);
+  t.deepEqual(trains.keys, alone.keys);
+  const error = await t.throwsAsync(configOf(`train.corpora=[{${partial}, epochs: 0, ngrams: false}]`));
+  t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+  t.regex((error as AlbertNerError).message, /train\.corpora\[?\.?0\]?\.ngrams/);
 });
 
 test('n-grams and int8 storage survive saving: the model scores what its reports say, and a resumed run is the same', async (t) => {
