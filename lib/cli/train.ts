@@ -30,8 +30,8 @@ export function register(program: Command): void {
     .command('train')
     .summary('train a tagger')
     .description(
-      'Trains BiLSTM and CRF on the features of a frozen encoder, or with the encoder, and writes a model directory: the best model on ' +
-        'dev, and the last checkpoint to resume from. Ctrl-C saves and exits with 130.',
+      'Trains BiLSTM and CRF on the features of a frozen encoder, or with the encoder, and writes a model directory: the model with the best ' +
+        'dev F1, or the last one (train.keep), and the last checkpoint to resume from. Ctrl-C saves and exits with 130.',
     )
     .option('--config <file>', `settings in YAML (default: ${DEFAULT_CONFIG_FILE} when it exists)`)
     .option('--train <path>', 'training corpus; overrides train.data')

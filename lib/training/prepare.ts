@@ -212,8 +212,8 @@ function checkAgainstEncoder(
 }
 
 /**
- * What two runs must share to take the same steps. Left out: the number of epochs, the patience and which model is kept, so
- * that a run can be prolonged; the text for n-grams, which only the start reads; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
+ * What two runs must share to take the same steps. Left out: the number of epochs, the patience and which model is kept,
+ * so that a run can be prolonged; the text for n-grams, which only the start reads; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
  */
 async function runIdentity(
   config: Config,

@@ -172,7 +172,7 @@ class TrainingRun {
     await this.learner.prepare();
   }
 
-  /** From the training sentences of the corpora that count for it, which a resumed run shares: so the keys need no place in a checkpoint. */
+  /** From sentences that a resumed run shares, those of the corpora that count for it: no checkpoint needs the keys. */
   private async selectNgrams(): Promise<void> {
     const { config, examples } = this.prepared;
     const { size: count, minCount } = config.ngrams;
