@@ -70,6 +70,13 @@ for (const corpus of values.corpus) sentences = sentences.concat(await sentences
 for (const text of values.text) sentences = sentences.concat(await sentencesOfText(text));
 const models = [];
 for (const directory of values.model) models.push(await AlbertNer.load(directory));
+const findable = new Set(models.flatMap(({ labels }) => labels));
+if (values.complete !== undefined && !findable.has(values.complete)) {
+  console.error(
+    `error: Expected for --complete a label of the models (${[...findable].join(', ')}) but received ${values.complete}`,
+  );
+  process.exit(2);
+}
 const kept =
   values.complete === undefined
     ? await tagAll(random.shuffle(sentences), vote)

@@ -52,11 +52,12 @@ test('a corpus is completed with a label it does not annotate', async (t) => {
   const model = join(folder, 'model');
   const { sentences: gold, labels } = await readCorpus(files.trainData);
   const [missing] = labels;
-  // The first sentence has all of its characters in an entity of another label: nothing may be added there.
+  // One sentence that has the label is all of it an entity of another one: nothing may be added there.
+  const full = gold.findIndex(({ spans }) => spans.some(({ label }) => label === missing));
   const partly = gold.map(({ text, spans }, index) => ({
     text,
     spans:
-      index === 0
+      index === full
         ? [{ start: 0, end: text.length, label: 'OTHER' }]
         : spans.filter(({ label }) => label !== missing),
   }));
@@ -72,19 +73,22 @@ test('a corpus is completed with a label it does not annotate', async (t) => {
     sentences.map(({ text }) => text),
     gold.map(({ text }) => text),
   );
-  t.deepEqual(sentences[0]!.spans, partly[0]!.spans);
+  t.deepEqual(sentences[full]!.spans, partly[full]!.spans);
   let added = 0;
   for (const [index, { spans }] of sentences.entries()) {
     const own = spans.filter(({ label }) => label !== missing);
     t.deepEqual(own, partly[index]!.spans);
     added += spans.length - own.length;
   }
-  const wanted = gold.slice(1).flatMap(({ spans }) => spans.filter(({ label }) => label === missing)).length;
+  const wanted = gold.flatMap(({ spans }) => spans.filter(({ label }) => label === missing)).length;
   t.true(wanted > 0 && Math.abs(added - wanted) < wanted / 2, `${added} of ${wanted}`);
 
   const text = await runNode(script, [...args, '--text', corpus]);
   t.is(text.code, 2);
   t.regex(text.stderr, /Expected --corpus only with --complete/);
+  const unknown = await runNode(script, [...args, '--complete', 'NONE']);
+  t.is(unknown.code, 2);
+  t.regex(unknown.stderr, /Expected for --complete a label of the models .* but received NONE/);
 });
 
 test('what is missing is told', async (t) => {
