@@ -292,7 +292,6 @@ class TrainingRun {
     this.emit({ type: 'epoch', epoch: state.epoch + 1, step: state.globalStep, loss, seconds });
     this.state = { ...state, epoch: state.epoch + 1, stepInEpoch: 0, lossSum: 0, lossUnits: 0 };
     await this.evaluate();
-    await this.saveLast();
   }
 
   private async step(batch: Int32Array): Promise<void> {
@@ -320,7 +319,8 @@ class TrainingRun {
 
   /**
    * Scores dev and publishes the model when it is the best so far: by micro F1, with several corpora by the mean of
-   * theirs. Without dev every model is. Where the last model is the one to keep, all are published.
+   * theirs. Without dev every model is. Where the last model is the one to keep, all are published. Then the checkpoint
+   * is saved: a run that dies repeats no step that was evaluated.
    */
   private async evaluate(): Promise<void> {
     const { epoch, globalStep: step } = this.state;
@@ -334,6 +334,7 @@ class TrainingRun {
     for (const [corpus, report] of reports) {
       this.emit({ type: 'evaluation', corpus, epoch, step, report, improved });
     }
+    await this.saveLast();
   }
 
   private async publish(reports: ReadonlyMap<string, EntityReport>): Promise<void> {

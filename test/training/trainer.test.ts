@@ -103,6 +103,31 @@ test('an aborted run saves its state and resumes in the middle of an epoch to th
   t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
 });
 
+test('a run that dies within an epoch resumes from its last evaluation to the same bits', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('train.epochs=1', 'train.eval_every_steps=20');
+  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  const onEvent = (event: TrainingEvent): void => {
+    if (event.type === 'step' && event.step === 25) throw new Error('power cut');
+  };
+  await t.throwsAsync(trainOn(files, { config, output, onEvent }), { message: 'power cut' });
+  const events: TrainingEvent[] = [];
+  const parts = await trainOn(files, {
+    config,
+    output,
+    resume: true,
+    onEvent: (event) => events.push(event),
+  });
+  t.deepEqual(
+    events.find((event) => event.type === 'resume'),
+    { type: 'resume', epoch: 0, step: 20 },
+  );
+  t.is(parts.steps, whole.steps);
+  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+});
+
 test('early stopping ends a run whose dev score no longer rises', async (t) => {
   const events: TrainingEvent[] = [];
   const config = await tinyConfig('train.epochs=50', 'train.patience=1', 'train.learning_rate=0');
