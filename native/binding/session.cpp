@@ -242,7 +242,9 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
     auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(info.This().As<Napi::Object>()));
     self->SuppressDestruct();
     session.executor->request_stop([state = session.state, deferred, self, &environment]() {
-      *state = SessionState{state->device, {}, {}, {}, {}, {}};
+      const at::Device device = state->device;
+      *state = SessionState{};
+      state->device = device;
       environment.on_js_thread([deferred, self, &environment](Napi::Env js) {
         const Napi::HandleScope scope(js);
         environment.remove_pending(js);

@@ -256,7 +256,7 @@ std::vector<at::Tensor> Albert::hidden_states(const TokenPack& tokens, int64_t l
     }
     states.push_back(rows.wide);
   }
-  for (at::Tensor& rows : states) rows = rows.narrow(0, 0, M);
+  for (at::Tensor& state : states) state = state.narrow(0, 0, M);
   return states;
 }
 

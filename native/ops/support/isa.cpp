@@ -1,5 +1,9 @@
 #include "ops/support/isa.h"
 
+#if defined(ALBERT_NER_X86_KERNELS)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 
@@ -9,11 +13,18 @@
 namespace albert_ner::ops {
 namespace {
 
+#if defined(ALBERT_NER_X86_KERNELS)
+/// Of the processor's own word: older clangs know no "f16c" in __builtin_cpu_supports.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 bool is_available(Isa isa) {
   if (isa == Isa::kBaseline) return true;
 #if defined(ALBERT_NER_X86_KERNELS)
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   if (isa == Isa::kAvx2) return avx2;
   return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
