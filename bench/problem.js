@@ -47,6 +47,24 @@ export function normals(random, name, shape) {
   return single(name, shape, normal);
 }
 
+/** With the float32 numbers that bfloat16 has too, so that both types get the same ones. */
+export function rounded(tensor) {
+  const bits = new Uint32Array(tensor.data.buffer);
+  for (const [k, value] of bits.entries()) bits[k] = value & 0xffff0000;
+  return tensor;
+}
+
+/** A rounded tensor in bfloat16. */
+export function narrow({ shape, data }) {
+  const bits = new Uint32Array(data.buffer);
+  return { dtype: 'bfloat16', shape, data: Uint16Array.from(bits, (value) => value >>> 16) };
+}
+
+export function widened({ dtype, data }) {
+  if (dtype !== 'bfloat16') return { data };
+  return { data: new Float32Array(Uint32Array.from(data, (value) => value * 0x10000).buffer) };
+}
+
 export function uniform(random, name, shape, bound) {
   return single(name, shape, () => bound * (2 * random.next() - 1));
 }

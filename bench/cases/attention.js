@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeSafetensors } from '../../dist/albert/convert/safetensors.js';
 import { loadNative } from '../../dist/lib/native/load.js';
 import { createRandom } from '../../dist/lib/random.js';
-import { int32, norm, normals, sentenceLengths, sum } from '../problem.js';
+import { int32, narrow, norm, normals, rounded, sentenceLengths, sum, widened } from '../problem.js';
 import { timeOp } from '../timing.js';
 
 const THREADS = 2;
@@ -73,21 +73,4 @@ export default async function prepare({ quick, folder }) {
     }
   }
   return { peer: 'attention.py', measures };
-}
-
-/** The float32 numbers that bfloat16 has too, so that both types get the same rows. */
-function rounded(tensor) {
-  const bits = new Uint32Array(tensor.data.buffer);
-  for (const [k, value] of bits.entries()) bits[k] = value & 0xffff0000;
-  return tensor;
-}
-
-function narrow({ shape, data }) {
-  const bits = new Uint32Array(data.buffer);
-  return { dtype: 'bfloat16', shape, data: Uint16Array.from(bits, (value) => value >>> 16) };
-}
-
-function widened({ dtype, data }) {
-  if (dtype !== 'bfloat16') return { data };
-  return { data: new Float32Array(Uint32Array.from(data, (value) => value * 0x10000).buffer) };
 }

@@ -1,5 +1,5 @@
 // One pretraining step, ours against transformers' AlbertForPreTraining with torch's fused AdamW: same weights, same
-// sequences, same masks, same threads. The peer pads, as its users do.
+// sequences, same masks, same threads. The peer pads, as its users do, and computes in bfloat16 under autocast.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { timeAsync } from '../timing.js';
 const MAX_LENGTH = 128;
 const MASK_SHARE = 0.15;
 const THREADS = 2;
+const TOLERANCE = { float32: 1e-5, bfloat16: 2e-3 };
 
 /** Lengths as the planner makes them: nine in ten end at a sentence near the limit, one in ten is short. */
 function makeBatch(config, vocab, units) {
@@ -49,40 +50,45 @@ export default async function prepare({ quick, folder }) {
   const batch = Object.fromEntries(
     Object.entries(plain).map(([key, values]) => [key, Int32Array.from(values)]),
   );
-  const session = new (loadNative().Session)({ device: 'cpu', threads: THREADS });
-  await session.initEncoder(nativeEncoderConfig(config, vocab), 1);
-  await session.initPretraining(2);
-  const settings = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.01, clipNorm: 0 };
-  await session.initOptimizer('pretraining', { kind: 'adamw', ...settings });
+  writeFileSync(join(folder, 'batch.json'), JSON.stringify(plain));
+  const sessions = [];
+  const [sequences, units] = [plain.lengths.length, plain.ids.length];
+  const measures = [];
+  for (const [precision, tolerance] of Object.entries(TOLERANCE)) {
+    const session = new (loadNative().Session)({ device: 'cpu', threads: THREADS });
+    sessions.push(session);
+    await session.initEncoder(nativeEncoderConfig(config, vocab, -2, precision), 1);
+    await session.initPretraining(2);
+    const settings = { beta1: 0.9, beta2: 0.98, epsilon: 1e-6, weightDecay: 0.01, clipNorm: 0 };
+    await session.initOptimizer('pretraining', { kind: 'adamw', ...settings });
+    measures.push({
+      title: {
+        en: `pretraining step, encoder ${preset}, ${precision}, two threads`,
+        zh: `预训练一步，编码器 ${preset}，${precision}，双线程`,
+      },
+      shapes: { config: preset, sequences, units, threads: THREADS },
+      tolerance,
+      unit: 'units',
+      units,
+      answer: async () => {
+        const { maskedLoss, maskedCount, orderLoss, orderCount } = await session.pretrainScores(batch);
+        return { loss: maskedLoss / maskedCount + orderLoss / orderCount };
+      },
+      time: timeAsync(() => session.pretrainStep({ batches: [batch], learningRate: 1e-4 })),
+      peers: [
+        {
+          title: { en: 'transformers, padded', zh: 'transformers（padding）' },
+          variants: [{ job: precision, threads: THREADS }],
+        },
+      ],
+    });
+  }
   await writeEncoderFolder(folder, {
     config,
     vocab,
-    tensors: await session.exportTensors('encoder'),
-    pretrainingHeads: await session.exportTensors('pretraining'),
+    tensors: await sessions[0].exportTensors('encoder'),
+    pretrainingHeads: await sessions[0].exportTensors('pretraining'),
   });
-  writeFileSync(join(folder, 'batch.json'), JSON.stringify(plain));
-
-  const [sequences, units] = [plain.lengths.length, plain.ids.length];
-  const measure = {
-    title: {
-      en: `pretraining step, encoder ${preset}, two threads`,
-      zh: `预训练一步，编码器 ${preset}，双线程`,
-    },
-    shapes: { config: preset, sequences, units, threads: THREADS },
-    tolerance: 1e-5,
-    unit: 'units',
-    units,
-    answer: async () => {
-      const { maskedLoss, maskedCount, orderLoss, orderCount } = await session.pretrainScores(batch);
-      return { loss: maskedLoss / maskedCount + orderLoss / orderCount };
-    },
-    time: timeAsync(() => session.pretrainStep({ batches: [batch], learningRate: 1e-4 })),
-    peers: [
-      {
-        title: { en: 'transformers, padded', zh: 'transformers（padding）' },
-        variants: [{ job: 'step', threads: THREADS }],
-      },
-    ],
-  };
-  return { peer: 'pretrain_step.py', measures: [measure], close: () => session.dispose() };
+  const close = () => Promise.all(sessions.map((session) => session.dispose()));
+  return { peer: 'pretrain_step.py', measures, close };
 }
