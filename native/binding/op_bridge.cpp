@@ -10,6 +10,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -76,6 +77,12 @@ Napi::Value from_tensor(Napi::Env env, const at::Tensor& tensor) {
   throw_invalid("output", "a dtype JavaScript has", c10::toString(plain.scalar_type()));
 }
 
+int64_t to_whole(const Napi::Value& value) {
+  const double number = to_double(value, "argument");
+  check_argument(number == std::trunc(number), "argument", "an integer", number);
+  return static_cast<int64_t>(number);
+}
+
 /// Reads an argument as its schema wants it and collects the floating tensors that may get gradients.
 c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool with_grad,
                       std::vector<at::Tensor>& inputs) {
@@ -93,8 +100,7 @@ c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool w
     const Napi::Array array = value.As<Napi::Array>();
     if (type->containedTypeSize() == 1 && type->containedType(0)->kind() == c10::TypeKind::IntType) {
       c10::List<int64_t> integers;
-      for (uint32_t k = 0; k < array.Length(); ++k)
-        integers.push_back(static_cast<int64_t>(to_double(array.Get(k), "argument")));
+      for (uint32_t k = 0; k < array.Length(); ++k) integers.push_back(to_whole(array.Get(k)));
       return integers;
     }
     c10::List<at::Tensor> list;
@@ -103,11 +109,10 @@ c10::IValue to_ivalue(const Napi::Value& value, const c10::TypePtr& type, bool w
   }
   if (value.IsObject()) return input(value);
   if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
-  const double number = to_double(value, "argument");
   const auto optional = type->cast<c10::OptionalType>();
   const c10::TypePtr& wanted = optional ? optional->getElementType() : type;
-  if (wanted->kind() == c10::TypeKind::IntType) return static_cast<int64_t>(number);
-  return number;
+  if (wanted->kind() == c10::TypeKind::IntType) return to_whole(value);
+  return to_double(value, "argument");
 }
 
 void collect(const c10::IValue& value, std::vector<at::Tensor>& outputs) {

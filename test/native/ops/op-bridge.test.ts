@@ -47,6 +47,18 @@ test('a constant gets no gradient', (t) => {
   t.deepEqual(gradients, [matrix]);
 });
 
+test('integers of a schema are whole numbers', (t) => {
+  for (const [lengths, heads] of [
+    [[1.5, 0.5], 1],
+    [[1, 1], 1.5],
+  ]) {
+    const { message } = t.throws(() =>
+      addon._callOp('albert_ner::attention', [matrix, matrix, matrix, lengths as number[], heads as number]),
+    ) as Error;
+    t.regex(message, /^Expected an integer for argument but received [01]\.5$/);
+  }
+});
+
 test('a timed operator is called as often as asked, with and without gradients', (t) => {
   const ones = tensor([2, 3], [1, 1, 1, 1, 1, 1], 'float32');
   for (const seeds of [null, [ones]]) {
