@@ -3,14 +3,11 @@
 // taken when the models give it more than 0.45 on average; a sentence with another one above 0.3 is left out.
 //
 //   node scripts/tag-text.js --model DIR [--model DIR ...] [--text PATH[=N] ...] [--corpus FILE ...] [--seed N] --out FILE
-//   node scripts/tag-text.js --model DIR [--model DIR ...] --corpus FILE [--corpus FILE ...] --complete LABEL --out FILE
 //
 // --model    model directory, each with one vote
 // --text     plain text (.txt, .gz, .xz) or a folder of it; with =N no more than N of its sentences, drawn at random
 // --corpus   labelled corpus, whose sentences are tagged anew; what it has for PER, LOC and ORG counts 0.15 more
 //            White space is taken out of text, and sentences of more than 120 characters are left out.
-// --complete label the corpora don't annotate: all their sentences stay, in order and with all their entities, and only those
-//            of this label are added, where the models give them more than 0.45 and the corpus has none
 // --seed     of the draw; default 1
 // --out      the corpus: BIO, two columns; .gz compresses it
 
@@ -40,7 +37,6 @@ const { values } = parseArgs({
     model: { type: 'string', multiple: true, default: [] },
     text: { type: 'string', multiple: true, default: [] },
     corpus: { type: 'string', multiple: true, default: [] },
-    complete: { type: 'string' },
     seed: { type: 'string', default: '1' },
     out: { type: 'string' },
   },
@@ -57,12 +53,6 @@ if (!/^\d+$/.test(values.seed)) {
   console.error(`error: Expected a number for --seed but received ${values.seed}`);
   process.exit(2);
 }
-if (values.complete !== undefined && values.text.length > 0) {
-  console.error(
-    'error: Expected --corpus only with --complete but received --text; nothing of text is annotated',
-  );
-  process.exit(2);
-}
 const random = createRandom(Number(values.seed));
 
 let sentences = [];
@@ -70,17 +60,7 @@ for (const corpus of values.corpus) sentences = sentences.concat(await sentences
 for (const text of values.text) sentences = sentences.concat(await sentencesOfText(text));
 const models = [];
 for (const directory of values.model) models.push(await AlbertNer.load(directory));
-const findable = new Set(models.flatMap(({ labels }) => labels));
-if (values.complete !== undefined && !findable.has(values.complete)) {
-  console.error(
-    `error: Expected for --complete a label of the models (${[...findable].join(', ')}) but received ${values.complete}`,
-  );
-  process.exit(2);
-}
-const kept =
-  values.complete === undefined
-    ? await tagAll(random.shuffle(sentences), vote)
-    : await tagAll(sentences, complete);
+const kept = await tagAll(random.shuffle(sentences));
 for (const model of models) await model.dispose();
 const content = writeConll(kept);
 await writeFileAtomic(values.out, values.out.endsWith('.gz') ? gzipSync(content) : content);
@@ -88,7 +68,6 @@ console.log(`${values.out}: ${kept.length} of ${sentences.length} sentences`);
 
 async function sentencesOfCorpus(file) {
   const { sentences: labelled } = await readCorpus(file);
-  if (values.complete !== undefined) return labelled.map(({ text, spans }) => ({ text, known: spans }));
   return labelled
     .filter(({ text }) => text.length <= MOST_CHARACTERS)
     .map(({ text, spans }) => ({ text, known: spans.filter(({ label }) => CORPUS_LABELS.includes(label)) }));
@@ -116,7 +95,7 @@ async function sentencesOfText(argument) {
   return drawn.map((text) => ({ text, known: [] }));
 }
 
-async function tagAll(all, decide) {
+async function tagAll(all) {
   const sure = [];
   for (let first = 0; first < all.length; first += CHUNK) {
     const chunk = all.slice(first, first + CHUNK);
@@ -124,27 +103,12 @@ async function tagAll(all, decide) {
     const predictions = [];
     for (const model of models) predictions.push(await model.predict(texts));
     for (const [index, { text, known }] of chunk.entries()) {
-      const found = predictions.map((of) => of[index].entities);
-      const result = decide(
-        found.map((spans) => ({ weight: 1 / models.length, spans })),
-        known.map((span) => ({ ...span, score: 1 })),
-      );
+      const ballots = predictions.map((of) => ({ weight: 1 / models.length, spans: of[index].entities }));
+      const spans = known.map((span) => ({ ...span, score: 1 }));
+      const result = voteSpans([...ballots, { weight: CORPUS_WEIGHT, spans }], THRESHOLDS);
       if (result.sure) sure.push({ text, spans: result.spans });
     }
     console.error(`${first + chunk.length}/${all.length} sentences, ${sure.length} sure`);
   }
   return sure;
-}
-
-function vote(ballots, known) {
-  return voteSpans([...ballots, { weight: CORPUS_WEIGHT, spans: known }], THRESHOLDS);
-}
-
-function complete(ballots, known) {
-  const added = ballots.map(({ weight, spans }) => ({
-    weight,
-    spans: spans.filter(({ label }) => label === values.complete),
-  }));
-  // The models have one vote together: what the corpus has comes first, and no doubt leaves a sentence out.
-  return voteSpans([...added, { weight: 2, spans: known }], { ...THRESHOLDS, doubt: Infinity });
 }
