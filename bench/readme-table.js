@@ -109,8 +109,8 @@ function between([begin, end], text, content) {
 
 /** A README with the tables of these results between its marks. */
 export function withTables(text, results, language) {
-  const tables = groupsOf(results).map((group) => `\n${tableOf(group, language)}\n\n`);
-  return between(TIMES, text, tables.join(''));
+  const tables = groupsOf(results).map((group) => tableOf(group, language));
+  return between(TIMES, text, `\n${tables.join('\n\n')}\n\n`);
 }
 
 /** A README with the table of these scores between its marks. */
