@@ -88,6 +88,7 @@ const train = z.strictObject({
   clip_norm: rate.default(5),
   warmup_ratio: z.number().min(0).max(1).default(0.05),
   decay: z.enum(['linear', 'none']).default('linear'),
+  average_ratio: z.number().min(0).lt(1).default(0),
   patience: count.default(0),
   keep: z.enum(['best', 'last']).default('best'),
   eval_every_steps: count.default(0),
@@ -231,6 +232,8 @@ export interface Config {
     /** Share of the steps spent warming up. */
     warmupRatio: number;
     decay: 'linear' | 'none';
+    /** Share of the steps, the last ones, whose weights the model is the mean of; 0: the weights of one step. */
+    averageRatio: number;
     /** Evaluations without a better dev score before stopping; 0: never. */
     patience: number;
     keep: 'best' | 'last';
@@ -337,6 +340,7 @@ export function toConfig(file: FileConfig): Config {
       clipNorm: t.clip_norm,
       warmupRatio: t.warmup_ratio,
       decay: t.decay,
+      averageRatio: t.average_ratio,
       patience: t.patience,
       keep: t.keep,
       evalEverySteps: t.eval_every_steps,

@@ -290,8 +290,11 @@ export interface NativeSession {
    * around it; further parts go on where the last one ended. One thread. The units are those of the encoder.
    */
   fitNgrams(request: NativeFitRequest, cancel?: NativeCancelToken): Promise<void>;
-  /** float32 copies, in a fixed order. "optimizer" holds moments and the step count. */
-  exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer'): Promise<NativeTensor[]>;
+  /**
+   * float32 copies, in a fixed order. "optimizer" holds moments and the step count, "average" the mean of the optimizer's
+   * parameters and the number of states it is of.
+   */
+  exportTensors(part: 'encoder' | 'head' | 'pretraining' | 'optimizer' | 'average'): Promise<NativeTensor[]>;
 
   /** Features, [N*F] float32 row-major; F = D times the number of feature layers. */
   encode(batch: NativeBatch, cancel?: NativeCancelToken): Promise<Float32Array>;
@@ -307,6 +310,15 @@ export interface NativeSession {
   initOptimizer(part: 'head' | 'tagger' | 'pretraining', config: NativeOptimizerConfig): Promise<void>;
   /** Restores moments and step count exported earlier under "optimizer". Call after initOptimizer. */
   loadOptimizer(file: NativeTensorFile): Promise<void>;
+  /** Takes the present state of the optimizer's parameters into their mean. */
+  averageWeights(): Promise<void>;
+  /**
+   * Puts that mean in the weights' place, or the weights back. Meanwhile steps, averaging and "average" are
+   * ERR_INVALID_ARGUMENT, as this is before the first averageWeights or loadAverage.
+   */
+  useAverage(use: boolean): Promise<void>;
+  /** Restores a mean exported earlier under "average". Call after initOptimizer. */
+  loadAverage(file: NativeTensorFile): Promise<void>;
   /** Forward, backward, clipping and one optimizer step of the head. */
   trainStep(request: NativeTrainRequest): Promise<NativeTrainResult>;
   /** The same through the encoder. */

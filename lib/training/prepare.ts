@@ -212,8 +212,8 @@ function checkAgainstEncoder(
 }
 
 /**
- * What two runs must share to take the same steps. Left out: the number of epochs, the patience and which model is kept,
- * so that a run can be prolonged; the text for n-grams, which only the start reads; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
+ * What two runs must share to take the same steps. Left out: the number of epochs, the patience and which model is kept
+ * or averaged, so that a run can be prolonged; the text for n-grams, which only the start reads; device and threads, which only move last bits (the trainer adds the precision that comes with a device); names of files, whose content is hashed instead.
  */
 async function runIdentity(
   config: Config,
@@ -223,8 +223,9 @@ async function runIdentity(
 ): Promise<Record<string, unknown>> {
   const { hiddenSize, dropout, layer, ngrams, batchSize, maxLength, windowMargin, scheme, seed, train } =
     config;
-  const { corpora: wanted, epochs: _, patience: __, keep: ___, precision: ____, ...steps } = train;
-  const { text: _____, ...ngramTable } = ngrams;
+  const { corpora: wanted, epochs: _, patience: __, keep: ___, averageRatio: ____, ...rest } = train;
+  const { precision: _____, ...steps } = rest;
+  const { text: ______, ...ngramTable } = ngrams;
   return {
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),

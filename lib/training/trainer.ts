@@ -19,7 +19,7 @@ import { modelCard } from '../model/model-card.js';
 import { replaceScores } from '../model/model-directory.js';
 import { nativeEncoderConfig, nativeHeadConfig, resolvePrecision } from '../model/native-config.js';
 import { Tagger } from '../model/tagger.js';
-import type { NativeSession } from '../native/binding.js';
+import type { NativeSession, NativeTensorFile } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
 import { fitText, type TextParts } from '../pretraining/fit-text.js';
 import { listTextFiles } from '../pretraining/text-files.js';
@@ -109,7 +109,9 @@ class TrainingRun {
   private state: TrainingState;
   /** [R]: empty without n-grams. */
   private ngramKeys: Int32Array = new Int32Array(0);
-  private totalSteps = 0;
+  private readonly totalSteps: number;
+  /** Whether the session holds a mean of the weights after the last steps. */
+  private hasAverage = false;
   /** The encoder's, resolved for the session's device. */
   private readonly precision: Precision;
 
@@ -121,6 +123,7 @@ class TrainingRun {
     this.options = options;
     this.files = trainingFiles(options.output);
     this.lengths = Int32Array.from(examples, ({ ids }) => ids.length);
+    this.totalSteps = this.countSteps();
     const precision = resolvePrecision(config.train.precision, session.device);
     this.precision = config.train.tunedLayers > 0 ? precision : 'float32';
     this.state = newTrainingState({ ...identity, precision: this.precision });
@@ -167,6 +170,7 @@ class TrainingRun {
     if (saved) {
       await this.session.loadOptimizer(saved.part('optimizer'));
       this.state = saved.state;
+      await this.resumeAverage(saved.part('average'));
       this.emit({ type: 'resume', epoch: this.state.epoch, step: this.state.globalStep });
     }
     await this.learner.prepare();
@@ -215,6 +219,37 @@ class TrainingRun {
     await this.session.initOptimizer(encoderLayers > 0 ? 'tagger' : 'head', settings);
   }
 
+  /** Steps of the whole run. */
+  private countSteps(): number {
+    const { train, batchSize } = this.prepared.config;
+    const epochs = Array.from({ length: train.epochs }, (_, epoch) => epoch);
+    return epochs.reduce(
+      (sum, epoch) => sum + countBatches(this.lengths, this.examplesOf(epoch), batchSize),
+      0,
+    );
+  }
+
+  /** Whether the weights after the last step are among those the model is the mean of. */
+  private isAveraged(): boolean {
+    const averaged = Math.round(this.totalSteps * this.prepared.config.train.averageRatio);
+    return this.state.globalStep > this.totalSteps - averaged;
+  }
+
+  /** Begins anew where a run was prolonged: its last steps are others now. */
+  private async resumeAverage(saved: NativeTensorFile): Promise<void> {
+    if (saved.tensors.length === 0 || !this.isAveraged()) return;
+    await this.session.loadAverage(saved);
+    this.hasAverage = true;
+  }
+
+  /** `work` on the mean of the weights, where there is one. */
+  private async onAverage(work: () => Promise<void>): Promise<void> {
+    if (!this.hasAverage) return work();
+    await this.session.useAverage(true);
+    await work();
+    await this.session.useAverage(false);
+  }
+
   /** Deletes the feature files and frees the session. */
   async close(): Promise<void> {
     await this.learner.close();
@@ -223,10 +258,7 @@ class TrainingRun {
 
   /** The remaining epochs, up to the configured number, the patience or `stopAfterEpochs`. */
   async epochs(): Promise<void> {
-    const { train, batchSize } = this.prepared.config;
-    for (let epoch = 0; epoch < train.epochs; epoch += 1) {
-      this.totalSteps += countBatches(this.lengths, this.examplesOf(epoch), batchSize);
-    }
+    const { train } = this.prepared.config;
     const lastEpoch = Math.min(train.epochs, this.options.stopAfterEpochs ?? train.epochs);
     while (this.state.epoch < lastEpoch) {
       if (this.patienceIsOver()) {
@@ -315,14 +347,22 @@ class TrainingRun {
     this.state.lossUnits += units;
     this.state.stepInEpoch += 1;
     this.state.globalStep += 1;
+    if (!this.isAveraged()) return;
+    await this.session.averageWeights();
+    this.hasAverage = true;
   }
 
   /**
-   * Scores dev and publishes the model when it is the best so far: by micro F1, with several corpora by the mean of
-   * theirs. Without dev every model is. Where the last model is the one to keep, all are published. Then the checkpoint
-   * is saved: a run that dies repeats no step that was evaluated.
+   * Scores dev, with the mean of weights where there is one, and publishes the model when it is the best so far: by
+   * micro F1, with several corpora by the mean of theirs. Without dev every model is. Where the last model is the one
+   * to keep, all are published. Then the checkpoint is saved: a run that dies repeats no step that was evaluated.
    */
   private async evaluate(): Promise<void> {
+    await this.onAverage(() => this.scoreAndPublish());
+    await this.saveLast();
+  }
+
+  private async scoreAndPublish(): Promise<void> {
     const { epoch, globalStep: step } = this.state;
     const reports = await this.learner.devReports();
     const scores = [...reports.values()].map(({ micro }) => micro.f1);
@@ -334,7 +374,6 @@ class TrainingRun {
     for (const [corpus, report] of reports) {
       this.emit({ type: 'evaluation', corpus, epoch, step, report, improved });
     }
-    await this.saveLast();
   }
 
   private async publish(reports: ReadonlyMap<string, EntityReport>): Promise<void> {
@@ -350,7 +389,9 @@ class TrainingRun {
   }
 
   private async saveLast(): Promise<void> {
-    await saveTrainingState(this.files.last, this.state, await this.learner.changingTensors());
+    let parts = await this.learner.changingTensors();
+    if (this.hasAverage) parts = { ...parts, average: await this.session.exportTensors('average') };
+    await saveTrainingState(this.files.last, this.state, parts);
   }
 
   /**

@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <set>
+
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
@@ -101,14 +103,15 @@ Napi::Value load_head(const Call& call) {
 Napi::Value export_tensors(const Call& call) {
   using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
   const std::string part = to_string(call.info[0], "part");
-  const bool known = part == "encoder" || part == "head" || part == "pretraining" || part == "optimizer";
-  check_argument(known, "part", "encoder, head, pretraining or optimizer", part);
+  const std::set<std::string> known = {"encoder", "head", "pretraining", "optimizer", "average"};
+  check_argument(known.count(part) == 1, "part", "encoder, head, pretraining, optimizer or average", part);
   return call.queue<Tensors>(
       [part](SessionState& state) {
         Tensors tensors = part == "encoder"       ? encoder_of(state).weights()
                           : part == "head"        ? head_of(state).parameters()
                           : part == "pretraining" ? pretraining_heads_of(state)
-                                                  : optimizer_of(state).state();
+                          : part == "optimizer"   ? optimizer_of(state).state()
+                                                  : optimizer_of(state).average_state();
         // Copies: the thread goes on changing the originals before JavaScript has read them.
         for (auto& entry : tensors) entry.second = entry.second.detach().cpu().clone().contiguous();
         return tensors;

@@ -58,11 +58,32 @@ Napi::Value init_optimizer(const Call& call) {
       from_nothing);
 }
 
+/// Restores moments or mean of weights from a file.
+template <void (training::Optimizer::*load)(const model::TensorFile&)>
 Napi::Value load_optimizer(const Call& call) {
   const model::TensorFile file = to_tensor_file(call.info[0]);
   return call.queue<Nothing>(
       [file](SessionState& state) {
-        optimizer_of(state).load(file);
+        (optimizer_of(state).*load)(file);
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value average_weights(const Call& call) {
+  return call.queue<Nothing>(
+      [](SessionState& state) {
+        optimizer_of(state).average();
+        return Nothing();
+      },
+      from_nothing);
+}
+
+Napi::Value use_average(const Call& call) {
+  const bool use = to_boolean(call.info[0], "use");
+  return call.queue<Nothing>(
+      [use](SessionState& state) {
+        optimizer_of(state).use_average(use);
         return Nothing();
       },
       from_nothing);
@@ -246,7 +267,11 @@ void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "selectNgrams", async_method<select_ngrams>);
   set_method(session_prototype, "fitNgrams", async_method<fit_ngrams>);
   set_method(session_prototype, "initOptimizer", async_method<init_optimizer>);
-  set_method(session_prototype, "loadOptimizer", async_method<load_optimizer>);
+  set_method(session_prototype, "loadOptimizer", async_method<load_optimizer<&training::Optimizer::load>>);
+  set_method(session_prototype, "averageWeights", async_method<average_weights>);
+  set_method(session_prototype, "useAverage", async_method<use_average>);
+  set_method(session_prototype, "loadAverage",
+             async_method<load_optimizer<&training::Optimizer::load_average>>);
   set_method(session_prototype, "trainStep", async_method<train_step>);
   set_method(session_prototype, "fineTuneStep", async_method<fine_tune_step>);
   set_method(session_prototype, "initPretraining", async_method<init_pretraining>);

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -66,6 +67,7 @@ Optimizer::Optimizer(OptimizerConfig config, NamedParameters parameters)
 
 StepResult Optimizer::step(const at::Tensor& loss, const std::vector<at::Tensor>& gradients,
                            const RateOf& rate_of) {
+  check_average_unused();
   at::NoGradGuard no_grad;
   const StepResult result = read(loss, gradients);
   check(result);
@@ -136,6 +138,62 @@ void Optimizer::load(const model::TensorFile& file) {
     exp_avg_sq_[k] = on_device(tensors[count + k].second, parameters_[k].second.device());
   }
   step_ = tensors.back().second;
+}
+
+void Optimizer::average() {
+  check_average_unused();
+  at::NoGradGuard no_grad;
+  if (averaged_ == 0) {
+    average_.clear();
+    for (const auto& entry : parameters_) average_.push_back(entry.second.detach().clone());
+  } else {
+    const double share = 1.0 / static_cast<double>(averaged_ + 1);
+    for (size_t k = 0; k < parameters_.size(); ++k) average_[k].lerp_(parameters_[k].second, share);
+  }
+  ++averaged_;
+}
+
+void Optimizer::use_average(bool use) {
+  check_averaged();
+  if (use == average_in_use_) return;
+  at::NoGradGuard no_grad;
+  for (size_t k = 0; k < parameters_.size(); ++k) {
+    const at::Tensor other = parameters_[k].second.detach().clone();
+    parameters_[k].second.copy_(average_[k]);
+    average_[k] = other;
+  }
+  average_in_use_ = use;
+}
+
+NamedParameters Optimizer::average_state() const {
+  check_averaged();
+  check_average_unused();
+  NamedParameters state;
+  for (size_t k = 0; k < average_.size(); ++k) state.emplace_back(parameters_[k].first, average_[k]);
+  state.emplace_back("count", at::full({1}, averaged_, at::kFloat));
+  return state;
+}
+
+void Optimizer::load_average(const model::TensorFile& file) {
+  check_average_unused();
+  std::vector<model::NameAndShape> wanted;
+  for (const auto& [name, parameter] : parameters_) wanted.emplace_back(name, parameter.sizes().vec());
+  wanted.emplace_back("count", std::vector<int64_t>{1});
+  const auto tensors = model::read_tensors(file, wanted);
+  const double count = tensors.back().second.item<double>();
+  check_argument(count >= 1, "count", "at least one averaged state", count);
+  average_.clear();
+  for (size_t k = 0; k < parameters_.size(); ++k)
+    average_.push_back(on_device(tensors[k].second, parameters_[k].second.device()));
+  averaged_ = static_cast<int64_t>(count);
+}
+
+void Optimizer::check_averaged() const {
+  if (averaged_ == 0) throw_invalid("session", "averageWeights or loadAverage before this call", "none");
+}
+
+void Optimizer::check_average_unused() const {
+  if (average_in_use_) throw_invalid("session", "weights in their place (useAverage(false))", "their mean");
 }
 
 }  // namespace albert_ner::training

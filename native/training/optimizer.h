@@ -54,7 +54,19 @@ class Optimizer {
   NamedParameters state() const;
   void load(const model::TensorFile& file);
 
+  /// Takes the present parameters into the mean over all calls (Polyak and Juditsky 1992).
+  void average();
+  /// Puts the mean in the parameters' place, or the parameters back into theirs, to the bit. Steps are
+  /// refused while the mean is in use. Throws kInvalidArgument where nothing was averaged.
+  void use_average(bool use);
+  /// "<name>", the mean of that parameter, and "count" [1]; not while the mean is in use, nor before there is
+  /// one.
+  NamedParameters average_state() const;
+  void load_average(const model::TensorFile& file);
+
  private:
+  void check_averaged() const;
+  void check_average_unused() const;
   /// LAMB (You et al. 2020, algorithm 2): Adam's update, scaled so that its norm is the parameter's.
   void lamb(size_t index, const at::Tensor& gradient, double rate, double decay);
 
@@ -63,6 +75,10 @@ class Optimizer {
   std::vector<at::Tensor> exp_avg_;
   std::vector<at::Tensor> exp_avg_sq_;
   at::Tensor step_;  // [1] float32 on the CPU, exact up to 2^24 steps
+  /// Empty until the first average; the parameters themselves while the mean is in use.
+  std::vector<at::Tensor> average_;
+  int64_t averaged_ = 0;
+  bool average_in_use_ = false;
 };
 
 }  // namespace albert_ner::training

@@ -6,7 +6,7 @@ import { AlbertNerError } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
 import { type EncoderFolder, readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { nativeEncoderConfig, nativeHeadConfig } from '../../lib/model/native-config.js';
-import type { NativeBatch, NativeSession, NativeTensorFile } from '../../lib/native/binding.js';
+import type { NativeBatch, NativeSession, NativeTensor, NativeTensorFile } from '../../lib/native/binding.js';
 import { seeded } from '../support/crf-reference.js';
 import { ADAMW, addon, codeOf, int32, largestDifference, numbers, tensor } from '../support/native.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
@@ -272,6 +272,43 @@ test('exported weights and optimizer continue to the same bits', async (t) => {
   t.deepEqual(await other.session.exportTensors('head'), await one.session.exportTensors('head'));
 });
 
+test('the mean of weights takes their place to tag with, and gives it back to the bit', async (t) => {
+  const { session, step } = await trainable(t);
+  const before = [session.useAverage(true), session.exportTensors('average')];
+  for (const call of before) t.is((await rejection(call)).code, 'ERR_INVALID_ARGUMENT');
+  const states: NativeTensor[][] = [];
+  for (let k = 0; k < 4; k += 1) {
+    await step(k);
+    if (k === 0) continue;
+    await session.averageWeights();
+    states.push(await session.exportTensors('head'));
+  }
+  const plainTags = await session.tag(batchOf(SEQUENCES));
+  const average = await session.exportTensors('average');
+  t.deepEqual(average.at(-1), { name: 'count', shape: [1], data: Float32Array.of(3) });
+  for (const [index, { name, data }] of states[0].entries()) {
+    t.is(average[index].name, name);
+    const mean = data.map((_, k) => states.reduce((sum, state) => sum + state[index].data[k], 0) / 3);
+    t.true(largestDifference(average[index].data, mean) < 1e-6, name);
+  }
+
+  await session.useAverage(true);
+  await session.useAverage(true);
+  t.deepEqual(await session.exportTensors('head'), average.slice(0, -1));
+  t.notDeepEqual(await session.tag(batchOf(SEQUENCES)), plainTags);
+  for (const call of [step(4), session.averageWeights(), session.exportTensors('average')])
+    t.is((await rejection(call)).code, 'ERR_INVALID_ARGUMENT');
+  await session.useAverage(false);
+  t.deepEqual(await session.exportTensors('head'), states[2]);
+
+  const path = join(await temporaryFolder(t), 'average.safetensors');
+  await writeSafetensors(path, average);
+  const { tensors } = await readSafetensorsHeader(path);
+  const other = await trainable(t, 77);
+  await other.session.loadAverage({ path, tensors } as NativeTensorFile);
+  t.deepEqual(await other.session.exportTensors('average'), average);
+});
+
 test('a loss that is not finite changes nothing', async (t) => {
   const { session, step, store } = await trainable(t);
   await step(0);
@@ -378,6 +415,10 @@ test('every method rejects in the wrong state and after dispose, and never throw
       }),
     () => session.trainStep({ features: store, sequences, tags: sequences, learningRates, seed: 1 }),
     () => session.loadOptimizer(weights),
+    () => session.averageWeights(),
+    () => session.useAverage(true),
+    () => session.loadAverage(weights),
+    () => session.exportTensors('average'),
   ];
   const others: (() => Promise<unknown>)[] = [
     () => session.loadEncoder(nativeEncoderConfig(config, vocab), weights),

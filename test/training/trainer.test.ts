@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
@@ -169,6 +170,66 @@ test('keeps the last model rather than the best when asked, and steps are the sa
   const epochOf = async (directory: string) => (await loadModel(directory)).description.training?.epoch;
   t.is(await epochOf(best.directory), best.best?.epoch);
   t.is(await epochOf(last.directory), 4);
+});
+
+test('the model is the mean of the weights after the last steps, and the steps are those without it', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const settings = ['train.epochs=2', 'train.keep=last', 'train.eval_every_steps=1'];
+  const output = join(folder, 'plain');
+  const states: Buffer[] = [];
+  const onEvent = (event: TrainingEvent): void => {
+    if (event.type !== 'evaluation' || event.step <= 95) return;
+    states.push(readFileSync(join(output, 'model.safetensors')));
+  };
+  await trainOn(files, { config: await tinyConfig(...settings), output, onEvent });
+  t.is(states.length, 5);
+  const weights: Map<string, Float32Array>[] = [];
+  for (const [index, state] of states.entries()) {
+    await writeFile(join(folder, `${index}.safetensors`), state);
+    weights.push(await tensorsOf(join(folder, `${index}.safetensors`)));
+  }
+  const config = await tinyConfig(...settings, 'train.average_ratio=0.05');
+  const averaged = await trainOn(files, { config, output: join(folder, 'averaged') });
+  for (const [name, values] of await tensorsOf(join(averaged.directory, 'model.safetensors'))) {
+    const mean = values.map((_, k) => weights.reduce((sum, of) => sum + (of.get(name)?.[k] ?? 0), 0) / 5);
+    const error = values.reduce((most, value, k) => Math.max(most, Math.abs(value - mean[k])), 0);
+    t.true(error < 1e-6, `${name}: ${error}`);
+  }
+  const plainLast = await tensorsOf(trainingFiles(output).last);
+  const last = await tensorsOf(trainingFiles(averaged.directory).last);
+  for (const [name, values] of plainLast) t.deepEqual(last.get(name), values);
+});
+
+test('a run that is stopped among the averaged steps resumes to the same mean', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const config = await tinyConfig('train.epochs=2', 'train.finetune=full', 'train.average_ratio=0.5');
+  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  const controller = new AbortController();
+  const onEvent = (event: TrainingEvent): void => {
+    if (event.type === 'step' && event.epoch === 2 && event.step === 20) controller.abort();
+  };
+  await t.throwsAsync(trainOn(files, { config, output, signal: controller.signal, onEvent }));
+  const parts = await trainOn(files, { config, output, resume: true });
+  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+  t.deepEqual(
+    await tensorsOf(trainingFiles(output).last),
+    await tensorsOf(trainingFiles(whole.directory).last),
+  );
+});
+
+test('a run that is prolonged forgets the mean of what were its last steps', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const settings = ['train.decay=none', 'train.warmup_ratio=0', 'train.keep=last', 'train.average_ratio=0.5'];
+  const config = await tinyConfig(...settings, 'train.epochs=4');
+  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
+  const output = join(folder, 'parts');
+  await trainOn(files, { config: await tinyConfig(...settings, 'train.epochs=1'), output });
+  const parts = await trainOn(files, { config, output, resume: true });
+  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
 });
 
 test('without dev data the last epoch is the model', async (t) => {

@@ -151,23 +151,33 @@ onDevices('fine-tuning steps are those of the CPU, and wait for the device once 
   t.true(Math.abs(secondThere.loss - second.loss) < 100 * TOLERANCE);
 });
 
-onDevices('exported weights and optimizer continue to the same bits', async (t, device) => {
+onDevices('exported weights, their mean and optimizer continue to the same bits', async (t, device) => {
   const shape = { dropout: 0.3 };
   const one = await sessionOn(t, device, shape);
   const step = await headTrainer(t, one);
-  for (let seed = 0; seed < 2; seed += 1) await step(seed);
+  for (let seed = 0; seed < 2; seed += 1) {
+    await step(seed);
+    await one.averageWeights();
+  }
   const folder = await temporaryFolder(t);
-  const save = async (part: 'head' | 'optimizer') => {
+  const save = async (part: 'head' | 'optimizer' | 'average') => {
     const path = join(folder, `${part}.safetensors`);
     await writeSafetensors(path, await one.exportTensors(part));
     return { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
   };
-  const [head, optimizer] = [await save('head'), await save('optimizer')];
+  const [head, optimizer, average] = [await save('head'), await save('optimizer'), await save('average')];
   const other = await sessionOn(t, device, shape);
   await other.loadHead(headConfig(shape), head);
   const otherStep = await headTrainer(t, other);
   await other.loadOptimizer(optimizer);
+  await other.loadAverage(average);
   for (let seed = 2; seed < 4; seed += 1) t.deepEqual(await otherStep(seed), await step(seed));
+  for (const session of [one, other]) {
+    await session.averageWeights();
+    await session.useAverage(true);
+  }
+  t.deepEqual(await other.exportTensors('head'), await one.exportTensors('head'));
+  for (const session of [one, other]) await session.useAverage(false);
   t.deepEqual(await other.exportTensors('head'), await one.exportTensors('head'));
 });
 
