@@ -17,6 +17,7 @@
 #include "binding/args.h"
 #include "binding/errors.h"
 #include "common/check.h"
+#include "runtime/flush_subnormals.h"
 
 namespace albert_ner::binding {
 namespace {
@@ -169,6 +170,7 @@ OpCall to_op_call(const Napi::CallbackInfo& info) {
 }
 
 OpResults run(const OpCall& call) {
+  const runtime::FlushSubnormals flush;  // as on a session's thread
   const at::AutoGradMode mode(call.with_grad);
   torch::jit::Stack stack = call.arguments;
   call.op.callBoxed(stack);
@@ -189,7 +191,8 @@ OpResults run(const OpCall& call) {
 Napi::Value call_op(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   try {
-    const OpResults results = run(to_op_call(info));
+    const OpCall call = to_op_call(info);
+    const OpResults results = run(call);
     Napi::Object result = Napi::Object::New(env);
     result.Set("outputs", from_tensors(env, results.outputs));
     result.Set("gradients", from_tensors(env, results.gradients));

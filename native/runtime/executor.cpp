@@ -14,6 +14,8 @@
 #include <sstream>
 #include <string>
 
+#include "runtime/flush_subnormals.h"
+
 namespace albert_ner::runtime {
 namespace {
 
@@ -102,6 +104,7 @@ void Executor::request_stop(const std::function<void()>& last) {
 void Executor::loop() {
   at::init_num_threads();
   at::set_num_threads(threads_);
+  const FlushSubnormals flush;
   at::NoGradGuard no_grad;
   for (;;) {
     Task task;

@@ -309,6 +309,35 @@ test('the mean of weights takes their place to tag with, and gives it back to th
   t.deepEqual(await other.session.exportTensors('average'), average);
 });
 
+test('subnormal numbers count as zero on every thread of a session, and on that of JavaScript they do not', async (t) => {
+  const session = new addon.Session({ device: 'cpu', threads: 2 });
+  t.teardown(() => session.dispose());
+  await loadGolden(session);
+  // Matrices that are large enough to be shared among threads.
+  const config = nativeHeadConfig({ hiddenSize: 256, dropout: 0, tagSet: TAGS }, GOOGLE);
+  await session.initHead(config, 1);
+  const subnormal = Math.fround(1e-40);
+  const tensors = await session.exportTensors('head');
+  for (const { data } of tensors) data.fill(subnormal);
+  const path = join(await temporaryFolder(t), 'head.safetensors');
+  await writeSafetensors(path, tensors);
+  await session.loadHead(config, {
+    path,
+    tensors: (await readSafetensorsHeader(path)).tensors,
+  } as NativeTensorFile);
+  t.deepEqual(await session.exportTensors('head'), tensors);
+  await session.initOptimizer('head', ADAMW);
+  for (let k = 0; k < 2; k += 1) await session.averageWeights(); // the second one is arithmetic
+  const average = (await session.exportTensors('average')).slice(0, -1);
+  t.true(average.some(({ data }) => data.length >= 2 ** 18));
+  for (const { name, data } of average)
+    t.true(
+      data.every((value) => value === 0),
+      name,
+    );
+  t.true(subnormal / 2 > 0);
+});
+
 test('a loss that is not finite changes nothing', async (t) => {
   const { session, step, store } = await trainable(t);
   await step(0);

@@ -32,13 +32,15 @@ void drop(const float* from, int64_t first, int64_t count, const DropoutMask& ma
 
 void widen(const uint16_t* from, int64_t count, float* to) {
   for (int64_t k = 0; k < count; ++k) {
-    // Exponent and mantissa move to their places; the product moves the exponent's bias, subnormals included.
+    // Exponent and mantissa move to their places; a subnormal half is a number of units of 2^-24.
     const uint32_t magnitude = from[k] & 0x7fffU;
     const uint32_t sign = (from[k] & 0x8000U) << 16;
     const uint32_t shifted = magnitude << 13;
-    const float value = __builtin_bit_cast(float, shifted) * 0x1p112f;
+    const uint32_t normal = shifted + (112U << 23);
     const uint32_t special = shifted | 0x7f800000U;  // infinities and NaN
-    const uint32_t bits = magnitude >= 0x7c00U ? special : __builtin_bit_cast(uint32_t, value);
+    const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
+    uint32_t bits = magnitude >= 0x7c00U ? special : normal;
+    if (magnitude < 0x0400U) bits = __builtin_bit_cast(uint32_t, subnormal);
     to[k] = __builtin_bit_cast(float, bits | sign);
   }
 }

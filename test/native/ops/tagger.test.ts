@@ -85,6 +85,8 @@ test('float16 rows give what their float32 values give, to the bit', (t) => {
   // Subnormal halves, the largest, and both zeros.
   problem.features.splice(0, 6, 2 ** -24, -3 * 2 ** -24, 65504, -65504, 0, -0);
   const shape = [problem.tags.length, problem.D];
+  // One feature of every row: its weights' gradients are made of subnormal halves alone.
+  for (let row = 0; row < shape[0]; row += 1) problem.features[row * problem.D + 6] = (row + 1) * 2 ** -24;
   const halves = float16(shape, Float32Array.from(problem.features));
   const [wide] = addon._callOp('aten::to.dtype', [halves, FLOAT32, false, false, null]).outputs;
   t.deepEqual(numbers(wide).slice(0, 6), problem.features.slice(0, 6));
