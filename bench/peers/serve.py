@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from safetensors.torch import load_file
 
+# As ours does on the threads of a session; those of torch's parallel operators inherit it.
+torch.set_flush_denormal(True)
+
 
 @dataclass
 class Job:

@@ -232,7 +232,7 @@ export interface Config {
     /** Share of the steps spent warming up. */
     warmupRatio: number;
     decay: 'linear' | 'none';
-    /** Share of the steps, the last ones, whose weights the model is the mean of; 0: the weights of one step. */
+    /** Share of the steps, the last ones, whose weights a model is the mean of, so far; 0: the weights of one step. */
     averageRatio: number;
     /** Evaluations without a better dev score before stopping; 0: never. */
     patience: number;

@@ -313,8 +313,8 @@ export interface NativeSession {
   /** Takes the present state of the optimizer's parameters into their mean. */
   averageWeights(): Promise<void>;
   /**
-   * Puts that mean in the weights' place, or the weights back. Meanwhile steps, averaging and "average" are
-   * ERR_INVALID_ARGUMENT, as this is before the first averageWeights or loadAverage.
+   * Puts that mean in the weights' place, or the weights back. ERR_INVALID_ARGUMENT before anything was averaged or loaded;
+   * and meanwhile steps are, as is all that averages, loads, exports or replaces what belongs to the optimizer.
    */
   useAverage(use: boolean): Promise<void>;
   /** Restores a mean exported earlier under "average". Call after initOptimizer. */

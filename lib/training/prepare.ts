@@ -223,9 +223,7 @@ async function runIdentity(
 ): Promise<Record<string, unknown>> {
   const { hiddenSize, dropout, layer, ngrams, batchSize, maxLength, windowMargin, scheme, seed, train } =
     config;
-  const { corpora: wanted, epochs: _, patience: __, keep: ___, averageRatio: ____, ...rest } = train;
-  const { precision: _____, ...steps } = rest;
-  const { text: ______, ...ngramTable } = ngrams;
+  const { corpora: wanted } = train;
   return {
     encoder: await sha256File(encoder.weights.path),
     data: hashData(data),
@@ -236,13 +234,19 @@ async function runIdentity(
     hidden_size: hiddenSize,
     dropout,
     layer,
-    ngrams: ngramTable,
+    ngrams: without(ngrams, 'text'),
     batch_size: batchSize,
     max_length: maxLength,
     window_margin: windowMargin,
     seed,
-    train: steps,
+    train: without(train, 'corpora', 'epochs', 'patience', 'keep', 'averageRatio', 'precision'),
   };
+}
+
+function without<T, K extends keyof T>(settings: T, ...keys: K[]): Omit<T, K> {
+  const rest = { ...settings };
+  for (const key of keys) delete rest[key];
+  return rest;
 }
 
 function hashData({ corpora, examples }: Pick<PreparedRun, 'corpora' | 'examples'>): string {

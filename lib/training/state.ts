@@ -29,6 +29,8 @@ export interface TrainingState {
   lossUnits: number;
   best: { f1: number; epoch: number; step: number } | null;
   evaluationsWithoutGain: number;
+  /** Steps whose weights the mean in the checkpoint is of; 0: there is none. */
+  averagedSteps: number;
 }
 
 export function newTrainingState(identity: Record<string, unknown>): TrainingState {
@@ -42,6 +44,7 @@ export function newTrainingState(identity: Record<string, unknown>): TrainingSta
     lossUnits: 0,
     best: null,
     evaluationsWithoutGain: 0,
+    averagedSteps: 0,
   };
 }
 

@@ -19,7 +19,7 @@ import { modelCard } from '../model/model-card.js';
 import { replaceScores } from '../model/model-directory.js';
 import { nativeEncoderConfig, nativeHeadConfig, resolvePrecision } from '../model/native-config.js';
 import { Tagger } from '../model/tagger.js';
-import type { NativeSession, NativeTensorFile } from '../native/binding.js';
+import type { NativeSession } from '../native/binding.js';
 import { loadNative } from '../native/load.js';
 import { fitText, type TextParts } from '../pretraining/fit-text.js';
 import { listTextFiles } from '../pretraining/text-files.js';
@@ -33,6 +33,7 @@ import { type PreparedRun, prepareRun, type RunInputs } from './prepare.js';
 import { headOf, publishModel } from './publish.js';
 import { learningRateFactor } from './schedule.js';
 import { loadTrainingState, newTrainingState, saveTrainingState, type TrainingState } from './state.js';
+import { WeightAverage } from './weight-average.js';
 
 /** Streams of random numbers derived from the run's seed. */
 const SEED_STREAM = { head: 1, batches: 2, dropout: 3, ngrams: 4 } as const;
@@ -110,8 +111,7 @@ class TrainingRun {
   /** [R]: empty without n-grams. */
   private ngramKeys: Int32Array = new Int32Array(0);
   private readonly totalSteps: number;
-  /** Whether the session holds a mean of the weights after the last steps. */
-  private hasAverage = false;
+  private readonly average: WeightAverage;
   /** The encoder's, resolved for the session's device. */
   private readonly precision: Precision;
 
@@ -124,6 +124,10 @@ class TrainingRun {
     this.files = trainingFiles(options.output);
     this.lengths = Int32Array.from(examples, ({ ids }) => ids.length);
     this.totalSteps = this.countSteps();
+    this.average = new WeightAverage(session, {
+      totalSteps: this.totalSteps,
+      ratio: config.train.averageRatio,
+    });
     const precision = resolvePrecision(config.train.precision, session.device);
     this.precision = config.train.tunedLayers > 0 ? precision : 'float32';
     this.state = newTrainingState({ ...identity, precision: this.precision });
@@ -170,7 +174,8 @@ class TrainingRun {
     if (saved) {
       await this.session.loadOptimizer(saved.part('optimizer'));
       this.state = saved.state;
-      await this.resumeAverage(saved.part('average'));
+      const { averagedSteps: steps, globalStep: step } = this.state;
+      await this.average.restore(saved.part('average'), { steps, step });
       this.emit({ type: 'resume', epoch: this.state.epoch, step: this.state.globalStep });
     }
     await this.learner.prepare();
@@ -227,27 +232,6 @@ class TrainingRun {
       (sum, epoch) => sum + countBatches(this.lengths, this.examplesOf(epoch), batchSize),
       0,
     );
-  }
-
-  /** Whether the weights after the last step are among those the model is the mean of. */
-  private isAveraged(): boolean {
-    const averaged = Math.round(this.totalSteps * this.prepared.config.train.averageRatio);
-    return this.state.globalStep > this.totalSteps - averaged;
-  }
-
-  /** Begins anew where a run was prolonged: its last steps are others now. */
-  private async resumeAverage(saved: NativeTensorFile): Promise<void> {
-    if (saved.tensors.length === 0 || !this.isAveraged()) return;
-    await this.session.loadAverage(saved);
-    this.hasAverage = true;
-  }
-
-  /** `work` on the mean of the weights, where there is one. */
-  private async onAverage(work: () => Promise<void>): Promise<void> {
-    if (!this.hasAverage) return work();
-    await this.session.useAverage(true);
-    await work();
-    await this.session.useAverage(false);
   }
 
   /** Deletes the feature files and frees the session. */
@@ -347,9 +331,8 @@ class TrainingRun {
     this.state.lossUnits += units;
     this.state.stepInEpoch += 1;
     this.state.globalStep += 1;
-    if (!this.isAveraged()) return;
-    await this.session.averageWeights();
-    this.hasAverage = true;
+    await this.average.add(this.state.globalStep);
+    this.state.averagedSteps = this.average.steps;
   }
 
   /**
@@ -358,7 +341,7 @@ class TrainingRun {
    * to keep, all are published. Then the checkpoint is saved: a run that dies repeats no step that was evaluated.
    */
   private async evaluate(): Promise<void> {
-    await this.onAverage(() => this.scoreAndPublish());
+    await this.average.use(() => this.scoreAndPublish());
     await this.saveLast();
   }
 
@@ -389,8 +372,7 @@ class TrainingRun {
   }
 
   private async saveLast(): Promise<void> {
-    let parts = await this.learner.changingTensors();
-    if (this.hasAverage) parts = { ...parts, average: await this.session.exportTensors('average') };
+    const parts = { ...(await this.learner.changingTensors()), ...(await this.average.tensors()) };
     await saveTrainingState(this.files.last, this.state, parts);
   }
 

@@ -191,8 +191,7 @@ OpResults run(const OpCall& call) {
 Napi::Value call_op(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   try {
-    const OpCall call = to_op_call(info);
-    const OpResults results = run(call);
+    const OpResults results = run(to_op_call(info));
     Napi::Object result = Napi::Object::New(env);
     result.Set("outputs", from_tensors(env, results.outputs));
     result.Set("gradients", from_tensors(env, results.gradients));

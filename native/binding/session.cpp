@@ -3,7 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
-#include <set>
+#include <map>
 
 #include "binding/args.h"
 #include "binding/requests.h"
@@ -100,18 +100,26 @@ Napi::Value load_head(const Call& call) {
       from_nothing);
 }
 
+using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
+using TensorsOf = Tensors (*)(SessionState&);
+
+/// What exportTensors knows by name.
+const std::map<std::string, TensorsOf> kParts = {
+    {"encoder", [](SessionState& state) -> Tensors { return encoder_of(state).weights(); }},
+    {"head", [](SessionState& state) -> Tensors { return head_of(state).parameters(); }},
+    {"pretraining", [](SessionState& state) -> Tensors { return pretraining_heads_of(state); }},
+    {"optimizer", [](SessionState& state) -> Tensors { return optimizer_of(state).state(); }},
+    {"average", [](SessionState& state) -> Tensors { return optimizer_of(state).average_state(); }},
+};
+
 Napi::Value export_tensors(const Call& call) {
-  using Tensors = std::vector<std::pair<std::string, at::Tensor>>;
   const std::string part = to_string(call.info[0], "part");
-  const std::set<std::string> known = {"encoder", "head", "pretraining", "optimizer", "average"};
-  check_argument(known.count(part) == 1, "part", "encoder, head, pretraining, optimizer or average", part);
+  const auto found = kParts.find(part);
+  check_argument(found != kParts.end(), "part", "encoder, head, pretraining, optimizer or average", part);
+  const TensorsOf tensors_of = found->second;
   return call.queue<Tensors>(
-      [part](SessionState& state) {
-        Tensors tensors = part == "encoder"       ? encoder_of(state).weights()
-                          : part == "head"        ? head_of(state).parameters()
-                          : part == "pretraining" ? pretraining_heads_of(state)
-                          : part == "optimizer"   ? optimizer_of(state).state()
-                                                  : optimizer_of(state).average_state();
+      [tensors_of](SessionState& state) {
+        Tensors tensors = tensors_of(state);
         // Copies: the thread goes on changing the originals before JavaScript has read them.
         for (auto& entry : tensors) entry.second = entry.second.detach().cpu().clone().contiguous();
         return tensors;

@@ -52,15 +52,15 @@ Napi::Value init_optimizer(const Call& call) {
   const int64_t encoder_layers = layers.IsUndefined() ? 0 : to_integer(layers, "encoderLayers");
   return call.queue<Nothing>(
       [=](SessionState& state) {
+        if (state.optimizer) state.optimizer->check_average_unused();
         state.optimizer.emplace(config, parameters_of(state, part, encoder_layers));
         return Nothing();
       },
       from_nothing);
 }
 
-/// Restores moments or mean of weights from a file.
 template <void (training::Optimizer::*load)(const model::TensorFile&)>
-Napi::Value load_optimizer(const Call& call) {
+Napi::Value restore(const Call& call) {
   const model::TensorFile file = to_tensor_file(call.info[0]);
   return call.queue<Nothing>(
       [file](SessionState& state) {
@@ -267,11 +267,10 @@ void register_training(Napi::Object session_prototype) {
   set_method(session_prototype, "selectNgrams", async_method<select_ngrams>);
   set_method(session_prototype, "fitNgrams", async_method<fit_ngrams>);
   set_method(session_prototype, "initOptimizer", async_method<init_optimizer>);
-  set_method(session_prototype, "loadOptimizer", async_method<load_optimizer<&training::Optimizer::load>>);
+  set_method(session_prototype, "loadOptimizer", async_method<restore<&training::Optimizer::load>>);
   set_method(session_prototype, "averageWeights", async_method<average_weights>);
   set_method(session_prototype, "useAverage", async_method<use_average>);
-  set_method(session_prototype, "loadAverage",
-             async_method<load_optimizer<&training::Optimizer::load_average>>);
+  set_method(session_prototype, "loadAverage", async_method<restore<&training::Optimizer::load_average>>);
   set_method(session_prototype, "trainStep", async_method<train_step>);
   set_method(session_prototype, "fineTuneStep", async_method<fine_tune_step>);
   set_method(session_prototype, "initPretraining", async_method<init_pretraining>);

@@ -104,7 +104,7 @@ void Executor::request_stop(const std::function<void()>& last) {
 void Executor::loop() {
   at::init_num_threads();
   at::set_num_threads(threads_);
-  const FlushSubnormals flush;
+  const FlushSubnormals flush;  // before the first parallel operator, whose threads inherit it
   at::NoGradGuard no_grad;
   for (;;) {
     Task task;

@@ -6,8 +6,8 @@
 namespace albert_ner::runtime {
 
 /// While it lives, float32 numbers below 1.2e-38 (float64: 2.2e-308) are read and written as zero by this
-/// thread and by the threads of parallel operators that it starts meanwhile. Attention far from a unit and
-/// gradients make such numbers by the million, and some processors take a hundred times as long for each.
+/// thread and, on Linux, by the threads of parallel operators that it starts meanwhile. Attention far from a
+/// unit and gradients make such numbers by the million, and some processors handle each by microcode.
 /// Conversions of float16, whose smallest numbers are normal ones of float32, are exact nevertheless.
 class FlushSubnormals {
  public:

@@ -118,6 +118,7 @@ void Optimizer::lamb(size_t index, const at::Tensor& gradient, double rate, doub
 }
 
 NamedParameters Optimizer::state() const {
+  check_average_unused();
   NamedParameters state;
   for (size_t k = 0; k < parameters_.size(); ++k)
     state.emplace_back("exp_avg." + parameters_[k].first, exp_avg_[k]);
@@ -129,6 +130,7 @@ NamedParameters Optimizer::state() const {
 }
 
 void Optimizer::load(const model::TensorFile& file) {
+  check_average_unused();
   std::vector<model::NameAndShape> wanted;
   for (const auto& [name, tensor] : state()) wanted.emplace_back(name, tensor.sizes().vec());
   const auto tensors = model::read_tensors(file, wanted);
@@ -189,11 +191,11 @@ void Optimizer::load_average(const model::TensorFile& file) {
 }
 
 void Optimizer::check_averaged() const {
-  if (averaged_ == 0) throw_invalid("session", "averageWeights or loadAverage before this call", "none");
+  if (averaged_ == 0) throw_invalid("average", "averaged weights before this call", "none");
 }
 
 void Optimizer::check_average_unused() const {
-  if (average_in_use_) throw_invalid("session", "weights in their place (useAverage(false))", "their mean");
+  if (average_in_use_) throw_invalid("average", "the weights in their place", "their mean");
 }
 
 }  // namespace albert_ner::training

@@ -56,17 +56,17 @@ class Optimizer {
 
   /// Takes the present parameters into the mean over all calls (Polyak and Juditsky 1992).
   void average();
-  /// Puts the mean in the parameters' place, or the parameters back into theirs, to the bit. Steps are
-  /// refused while the mean is in use. Throws kInvalidArgument where nothing was averaged.
+  /// Puts the mean in the parameters' place, or the parameters back into theirs, to the bit. Until then no
+  /// other member may be called: kInvalidArgument, as it is to use or export a mean of nothing.
   void use_average(bool use);
-  /// "<name>", the mean of that parameter, and "count" [1]; not while the mean is in use, nor before there is
-  /// one.
+  /// "<name>", the mean of that parameter, and "count" [1].
   NamedParameters average_state() const;
   void load_average(const model::TensorFile& file);
+  /// Throws kInvalidArgument while the mean is in the parameters' place.
+  void check_average_unused() const;
 
  private:
   void check_averaged() const;
-  void check_average_unused() const;
   /// LAMB (You et al. 2020, algorithm 2): Adam's update, scaled so that its norm is the parameter's.
   void lamb(size_t index, const at::Tensor& gradient, double rate, double decay);
 

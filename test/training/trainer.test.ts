@@ -223,13 +223,23 @@ test('a run that is stopped among the averaged steps resumes to the same mean', 
 test('a run that is prolonged forgets the mean of what were its last steps', async (t) => {
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
-  const settings = ['train.decay=none', 'train.warmup_ratio=0', 'train.keep=last', 'train.average_ratio=0.5'];
-  const config = await tinyConfig(...settings, 'train.epochs=4');
-  const whole = await trainOn(files, { config, output: join(folder, 'whole') });
-  const output = join(folder, 'parts');
-  await trainOn(files, { config: await tinyConfig(...settings, 'train.epochs=1'), output });
-  const parts = await trainOn(files, { config, output, resume: true });
-  t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+  const settings = ['train.decay=none', 'train.warmup_ratio=0', 'train.keep=last'];
+  const epochsAndRatios = [
+    { before: [1, 0.5], after: [4, 0.5], same: 0.5 },
+    { before: [3, 0.5], after: [4, 0.25], same: 0.25 },
+    // The old last steps reach into the new ones: the mean begins where the run went on.
+    { before: [3, 0.5], after: [4, 0.5], same: 0.25 },
+  ];
+  for (const [index, { before, after, same }] of epochsAndRatios.entries()) {
+    const configOf = (epochs: number, ratio: number) =>
+      tinyConfig(...settings, `train.epochs=${epochs}`, `train.average_ratio=${ratio}`);
+    const output = join(folder, `parts-${index}`);
+    await trainOn(files, { config: await configOf(before[0], before[1]), output });
+    await trainOn(files, { config: await configOf(after[0], after[1]), output, resume: true });
+    const whole = join(folder, `whole-${index}`);
+    await trainOn(files, { config: await configOf(4, same), output: whole });
+    t.is(await weightsHash(output), await weightsHash(whole), `${index}`);
+  }
 });
 
 test('without dev data the last epoch is the model', async (t) => {

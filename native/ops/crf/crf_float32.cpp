@@ -21,6 +21,11 @@ const CrfKernels& crf_kernels() {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+/// Of alphas where every finite move has a normal exponential: summands below the smallest normal number
+/// vanish.
+constexpr float kFloor = 1e9f * kSmallestNormal;
+/// Of alphas where some have not: the summands of those vanish whatever the alpha they come from.
+constexpr float kVanishedMoveFloor = kFloor * kAlphaSum;
 
 /// The largest finite score; 0 where there is none.
 float largest_of(const float* scores, int64_t count) {
@@ -96,6 +101,7 @@ void CrfFloat32::set_moves(const CrfMoveScores<float>& moves) {
   float* start_k = backward_kk + K * K;
   float* end_k = start_k + K;
   allowed_kk_.resize(K * K);
+  alpha_floor_ = kFloor;
   for (int64_t i = 0; i < K; ++i) {
     start_k[i] = static_cast<float>(std::exp(moves.start_k[i] - largest_start_));
     end_k[i] = static_cast<float>(std::exp(moves.end_k[i] - largest_end_));
@@ -105,6 +111,7 @@ void CrfFloat32::set_moves(const CrfMoveScores<float>& moves) {
       forward_kk[i * K + j] = value;
       backward_kk[j * K + i] = value;
       allowed_kk_[i * K + j] = score == kNever ? 0 : 1;
+      if (score != kNever && value < kSmallestNormal) alpha_floor_ = kVanishedMoveFloor;
     }
   }
   find_unreachable(moves, K, groups_.empty() ? 1 : groups_[0].steps, unreachable_);
@@ -124,9 +131,10 @@ CrfMoves CrfFloat32::move_tables() const {
   const float* forward_kk = moves_.data();
   const float* backward_kk = forward_kk + K_ * K_;
   const float* start_k = backward_kk + K_ * K_;
-  return {
-      K_,           forward_kk,         backward_kk,         start_k,
-      start_k + K_, allowed_kk_.data(), unreachable_.data(), static_cast<int64_t>(unreachable_.size()) / K_};
+  const int64_t reach_steps = static_cast<int64_t>(unreachable_.size()) / K_;
+  return {K_,           forward_kk,         backward_kk,         start_k,
+          start_k + K_, allowed_kk_.data(), unreachable_.data(), reach_steps,
+          alpha_floor_};
 }
 
 void CrfFloat32::forward(const float* emissions_nk, bool emissions_forbid, float* saved,

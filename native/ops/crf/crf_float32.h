@@ -58,6 +58,7 @@ class CrfFloat32 {
   Buffer<float> moves_;  // [K, K] twice, [K] twice
   std::vector<uint8_t> allowed_kk_;
   std::vector<float> unreachable_;  // [reach steps, K]
+  float alpha_floor_ = 0;
   double largest_transition_ = 0;
   double largest_start_ = 0;
   double largest_end_ = 0;

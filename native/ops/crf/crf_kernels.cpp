@@ -8,8 +8,6 @@
 namespace albert_ner::ops::ALBERT_NER_ISA {
 namespace {
 
-constexpr float kAlphaSum = 0x1p100f;
-constexpr float kFloor = 1e-29f;
 /// Of their sum before it is scaled: the scale must be a float32 number.
 constexpr float kSumFloor = 1e-6f;
 /// Below it a float32 exponential is no normal number any more.
@@ -163,7 +161,7 @@ void forward_lanes(const CrfGroup& group, const CrfMoves& moves, const float* em
     reach_before = swapped;
     const Floats total = sum[0] + sum[1];
     const Ints running = running_lanes(group, t);
-    lost |= running & ((lowest < kFloor) | (total < kSumFloor));
+    lost |= running & ((lowest < moves.alpha_floor) | (total < kSumFloor));
     // A lost lane goes on with zeros, or infinity times its weight of 0 would spread to the sums over lanes.
     const Floats scale = select(total < kSumFloor, Floats{}, kAlphaSum / total);
     step[1] = scale;
@@ -230,13 +228,13 @@ class PairSums {
     steps_ = 0;
   }
 
-  /// Adds move (i, j) times its sum to d_moves [K, K] and starts again from 0.
-  void take(const float* moves_kk, double* d_moves) {
+  /// Adds move (i, j) times its sum, weighted by lane, to d_moves [K, K] and starts again from 0.
+  void take(const float* moves_kk, Floats weights, double* d_moves) {
     flush();
     for (int64_t i = 0; i < K_; ++i) {
       for (int64_t j = 0; j < K_; ++j) {
         Floats& sum = sums_[i * columns_ + j];
-        d_moves[i * K_ + j] += static_cast<double>(moves_kk[i * K_ + j]) * sum_of_lanes(sum);
+        d_moves[i * K_ + j] += static_cast<double>(moves_kk[i * K_ + j]) * sum_of_lanes(sum * weights);
         sum = Floats{};
       }
     }
@@ -279,20 +277,20 @@ int64_t backward_floats(int64_t K) {
   return (2 * K + PairSums::vectors(K)) * kLanes;
 }
 
-/// Betas of the lanes that end at step t: weight * exp(end) / sum alpha exp(end).
+/// Betas of the lanes that end at step t: exp(end) / sum alpha exp(end); 0 in those of weight 0.
 void start_lanes(const CrfMoves& moves, const Floats* alpha, Ints ends, Floats weights, Floats* beta) {
   Floats sum = {};
   for (int64_t k = 0; k < moves.K; ++k) sum += alpha[k] * moves.end_k[k];
-  const Floats inverse = select(ends & (weights != 0.0f), weights / sum, Floats{});
+  const Floats inverse = select(ends & (weights != 0.0f), broadcast(1.0f) / sum, Floats{});
   for (int64_t k = 0; k < moves.K; ++k) beta[k] = select(ends, moves.end_k[k] * inverse, beta[k]);
 }
 
-/// Marginals of a row sum to the weight. Rounding moves the sum by some 1e-7 a step, always the same way; in
+/// Marginals of a row sum to 1. Rounding moves the sum by some 1e-7 a step, always the same way; in
 /// long sentences that would add up.
 void rescale(int64_t K, Ints running, Floats weights, Floats* marginals, Floats* beta) {
   Floats sum = {};
   for (int64_t k = 0; k < K; ++k) sum += marginals[k];
-  const Floats correction = select(running & (weights != 0.0f), weights / sum, broadcast(1.0f));
+  const Floats correction = select(running & (weights != 0.0f), broadcast(1.0f) / sum, broadcast(1.0f));
   for (int64_t k = 0; k < K; ++k) {
     marginals[k] *= correction;
     beta[k] *= correction;
@@ -327,6 +325,7 @@ void backward(const CrfGroup& group, const CrfMoves& moves, const float* saved, 
     if (any_ends) start_lanes(moves, alpha, ends, weights, beta);
     for (int64_t k = 0; k < K; ++k) marginals[k] = alpha[k] * beta[k];
     if (t % kRescaleSteps == 0) rescale(K, running_lanes(group, t), weights, marginals, beta);
+    for (int64_t k = 0; k < K; ++k) marginals[k] *= weights;
     add_marginals(group, t, K, marginals, args.d_emissions);
     if (any_ends && args.d_transitions != nullptr) {
       for (int64_t k = 0; k < K; ++k) args.d_end[k] += sum_of_lanes(select(ends, marginals[k], Floats{}));
@@ -338,14 +337,14 @@ void backward(const CrfGroup& group, const CrfMoves& moves, const float* saved, 
     if (args.d_transitions == nullptr) {
       pairs.forget();
     } else if (t % kTakenSteps == 0) {
-      pairs.take(moves.forward_kk, args.d_transitions);
+      pairs.take(moves.forward_kk, weights, args.d_transitions);
     } else {
       pairs.flush_if_full();
     }
   }
   if (args.d_transitions == nullptr || group.steps == 0) return;
   for (int64_t k = 0; k < K; ++k) args.d_start[k] += sum_of_lanes(marginals[k]);
-  pairs.take(moves.forward_kk, args.d_transitions);
+  pairs.take(moves.forward_kk, weights, args.d_transitions);
 }
 
 }  // namespace

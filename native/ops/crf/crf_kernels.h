@@ -5,8 +5,9 @@
 // kAlphaSum, transitions are taken as exp(score - largest score) once per batch, and each row's largest
 // emission is subtracted before its exponential. With alphas that sum to 2^100, summands of a relative 1e-59
 // are still there. A lane that loses one that could have mattered says so, and its sentence is done in log
-// space: nothing is lost at any step as long as every tag that the moves can reach keeps an alpha above
-// kFloor, since whatever vanishes beside it is 1e9 times smaller.
+// space: nothing is lost at any step as long as every tag that the moves can reach keeps an alpha above a
+// floor, since whatever vanishes beside it is 1e9 times smaller. Betas are of one path's weight, so that a
+// marginal vanishes below 2e-8.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,8 @@
 namespace albert_ner::ops {
 
 constexpr int64_t kMaxCrfLanes = 16;
+constexpr float kAlphaSum = 0x1p100f;
+constexpr float kSmallestNormal = 0x1p-126f;
 
 /// Up to `lanes` sentences, longest first. Lanes that hold none have length 0.
 struct CrfGroup {
@@ -37,6 +40,7 @@ struct CrfMoves {
   /// holds for all later steps.
   const float* unreachable;
   int64_t reach_steps;
+  float alpha_floor;  // what vanishes beside alphas above it is no matter
 };
 
 /// The moves of a batch as scores.

@@ -130,6 +130,32 @@ test('float32 agrees with float64 where moves are all but forbidden', (t) => {
   checkAll(t, [10, 40, 80, 100, 1e4].map(soft));
 });
 
+test('float32 agrees with float64 where a move whose exponential vanishes turns out to be on every good path', (t) => {
+  // The only good path stays in tag 0, whose alpha is large, and must leave it by a move of -penalty in the end.
+  const problem = (penalty: number): CrfProblem => ({
+    K: 2,
+    lengths: [4],
+    emissions: [0, -60, 0, 0, -80, 0, -60, 0],
+    tags: [0, 0, 1, 1],
+    transitions: [0, -penalty, 0, 0],
+    start: [0, -60],
+    end: [0, 0],
+  });
+  checkAll(t, [70, 80, 86, 90, 100, 104, 110, 150].map(problem));
+});
+
+test('gradients keep their digits where their weights are small', (t) => {
+  const problem = rounded(randomProblem(seeded(13), { K: 9, lengths: [30, 12, 7], deviation: 4 }));
+  for (const weight of [1e-4, 1e-9, 1e-20]) {
+    const weights = [weight, 0.5 * weight, 0.25 * weight].map(Math.fround);
+    const exact = gradients(problem, weights);
+    for (const [index, gradient] of gradients(problem, weights, 'float32').entries()) {
+      const error = largestDifference(gradient, exact[index]) / weight;
+      t.true(error < 1e-5, `weight ${weight}, gradient ${index}: ${error}`);
+    }
+  }
+});
+
 test('float32 agrees with float64 on sentences of 5,000 units', (t) => {
   for (const K of [2, 9, 33]) {
     const problem = randomProblem(seeded(K), { K, lengths: [5000, 3], deviation: 3 });

@@ -1,4 +1,5 @@
 import test from 'ava';
+import type { NativeOpTensor } from '../../../lib/native/binding.js';
 import { addon, codeOf, float16, largestDifference, numbers } from '../../support/native.js';
 import {
   batchTensors,
@@ -97,6 +98,22 @@ test('float16 rows give what their float32 values give, to the bit', (t) => {
       taggerLoss(problem, { ...options, features: wide }),
     );
   }
+});
+
+test('every finite float16 number is read as what it is', (t) => {
+  const finite = Array.from({ length: 2 ** 16 }, (_, bits) => bits).filter(
+    (bits) => (bits & 0x7c00) !== 0x7c00,
+  );
+  // One row, whose gates don't depend on it: the gradient of a weight is its number times that of the gate.
+  const problem = randomTagger(9, [1], [finite.length, 1, 2]);
+  for (const direction of [0, 4]) problem.head[direction].fill(0);
+  const halves: NativeOpTensor = {
+    dtype: 'float16',
+    shape: [1, finite.length],
+    data: Uint16Array.from(finite),
+  };
+  const [wide] = addon._callOp('aten::to.dtype', [halves, FLOAT32, false, false, null]).outputs;
+  t.deepEqual(taggerLoss(problem, { features: halves }), taggerLoss(problem, { features: wide }));
 });
 
 test('no gradient of the features is made when none is wanted, and nothing else changes', (t) => {
