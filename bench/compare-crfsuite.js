@@ -41,7 +41,10 @@ if (unknown.length > 0) {
   console.error(`error: Expected for --without a corpus of the settings but received ${unknown.join(', ')}`);
   process.exit(2);
 }
-config.train.corpora = config.train.corpora.filter(({ name }) => !values.without.includes(name));
+// A baseline reads every sentence equally often: how long a corpus takes part in our training is no matter.
+config.train.corpora = config.train.corpora
+  .filter(({ name }) => !values.without.includes(name))
+  .map((corpus) => ({ ...corpus, epochs: null }));
 const { corpora } = await prepareRun({ config, encoder: values.model });
 const withDev = corpora.filter(({ dev }) => dev.length > 0);
 
