@@ -332,7 +332,6 @@ class TrainingRun {
     this.state.stepInEpoch += 1;
     this.state.globalStep += 1;
     await this.average.add(this.state.globalStep);
-    this.state.averagedSteps = this.average.steps;
   }
 
   /**
@@ -373,7 +372,8 @@ class TrainingRun {
 
   private async saveLast(): Promise<void> {
     const parts = { ...(await this.learner.changingTensors()), ...(await this.average.tensors()) };
-    await saveTrainingState(this.files.last, this.state, parts);
+    const state = { ...this.state, averagedSteps: this.average.steps };
+    await saveTrainingState(this.files.last, state, parts);
   }
 
   /**

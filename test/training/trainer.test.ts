@@ -242,6 +242,24 @@ test('a run that is prolonged forgets the mean of what were its last steps', asy
   }
 });
 
+test('a prolonged run that is stopped at once may end where it first did', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  const output = join(folder, 'model');
+  const configOf = (epochs: number) =>
+    tinyConfig('train.finetune=full', 'train.average_ratio=0.5', `train.epochs=${epochs}`);
+  await trainOn(files, { config: await configOf(1), output });
+  const prolonged = trainOn(files, {
+    config: await configOf(9),
+    output,
+    resume: true,
+    signal: AbortSignal.abort(),
+  });
+  t.is((await t.throwsAsync(prolonged, { instanceOf: AlbertNerError })).code, 'ERR_ABORTED');
+  const { epochs } = await trainOn(files, { config: await configOf(1), output, resume: true });
+  t.is(epochs, 1);
+});
+
 test('without dev data the last epoch is the model', async (t) => {
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
