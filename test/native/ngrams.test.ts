@@ -1,20 +1,14 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
-import { readSafetensorsHeader, writeSafetensors } from '../../albert/convert/safetensors.js';
 import { AlbertNerError } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
 import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { nativeEncoderConfig, nativeHeadConfig } from '../../lib/model/native-config.js';
-import type {
-  NativeBatch,
-  NativeFitRequest,
-  NativeSession,
-  NativeTensorFile,
-} from '../../lib/native/binding.js';
+import type { NativeBatch, NativeFitRequest, NativeSession } from '../../lib/native/binding.js';
 import { createRandom } from '../../lib/random.js';
 import { packIds } from '../../lib/training/feature-sets.js';
-import { addon } from '../support/native.js';
+import { addon, writeTensors } from '../support/native.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
 import { cosine } from '../support/vectors.js';
 
@@ -88,12 +82,10 @@ async function ngramSession(t: ExecutionContext, keys: Int32Array): Promise<Nati
   }
   const table = tensors.at(-1);
   t.like(table, { name: 'ngrams.weight', shape: [keys.length + 1, WIDTH] });
-  const path = join(await temporaryFolder(t), 'head.safetensors');
-  await writeSafetensors(path, tensors);
-  await session.loadHead(head, {
-    path,
-    tensors: (await readSafetensorsHeader(path)).tensors,
-  } as NativeTensorFile);
+  await session.loadHead(
+    head,
+    await writeTensors(join(await temporaryFolder(t), 'head.safetensors'), tensors),
+  );
   return session;
 }
 

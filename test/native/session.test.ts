@@ -1,14 +1,22 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { readSafetensorsHeader, writeSafetensors } from '../../albert/convert/safetensors.js';
 import { AlbertNerError } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
 import { type EncoderFolder, readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { nativeEncoderConfig, nativeHeadConfig } from '../../lib/model/native-config.js';
-import type { NativeBatch, NativeSession, NativeTensor, NativeTensorFile } from '../../lib/native/binding.js';
+import type { NativeBatch, NativeSession, NativeTensor } from '../../lib/native/binding.js';
 import { seeded } from '../support/crf-reference.js';
-import { ADAMW, addon, codeOf, int32, largestDifference, numbers, tensor } from '../support/native.js';
+import {
+  ADAMW,
+  addon,
+  codeOf,
+  int32,
+  largestDifference,
+  numbers,
+  tensor,
+  writeTensors,
+} from '../support/native.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
 
 const GOLDEN = [
@@ -92,10 +100,8 @@ test('weights of equal seeds are equal, of others different, and survive export 
     weights[0][0].data.reduce((sum, value) => sum + value * value, 0) / weights[0][0].data.length,
   );
   t.true(Math.abs(deviation / config.initializerRange - 1) < 0.1, `${deviation}`);
-  const path = join(await temporaryFolder(t), 'weights.safetensors');
-  await writeSafetensors(path, weights[0]);
-  const { tensors } = await readSafetensorsHeader(path);
-  await session.loadEncoder(native, { path, tensors } as NativeTensorFile);
+  const file = await writeTensors(join(await temporaryFolder(t), 'weights.safetensors'), weights[0]);
+  await session.loadEncoder(native, file);
   t.deepEqual(await session.exportTensors('encoder'), weights[0]);
 });
 
@@ -256,11 +262,8 @@ test('exported weights and optimizer continue to the same bits', async (t) => {
   const one = await trainable(t);
   for (let k = 0; k < 5; k += 1) await one.step(k);
   const folder = await temporaryFolder(t);
-  const save = async (part: 'head' | 'optimizer') => {
-    const path = join(folder, `${part}.safetensors`);
-    await writeSafetensors(path, await one.session.exportTensors(part));
-    return { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
-  };
+  const save = async (part: 'head' | 'optimizer') =>
+    writeTensors(join(folder, `${part}.safetensors`), await one.session.exportTensors(part));
   const [head, optimizer] = [await save('head'), await save('optimizer')];
   const other = await trainable(t, 77);
   await other.session.loadHead(HEAD, head);
@@ -296,9 +299,7 @@ test('the mean of weights takes their place to tag with, and gives it back to th
   await session.useAverage(true);
   t.deepEqual(await session.exportTensors('head'), average.slice(0, -1));
   t.notDeepEqual(await session.tag(batchOf(SEQUENCES)), plainTags);
-  const path = join(await temporaryFolder(t), 'average.safetensors');
-  await writeSafetensors(path, average);
-  const file = { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
+  const file = await writeTensors(join(await temporaryFolder(t), 'average.safetensors'), average);
   const refused = [
     step(4),
     session.averageWeights(),
@@ -327,12 +328,8 @@ test('subnormal numbers count as zero on every thread of a session, and on that 
   const smallest = Float64Array.of(Number.MIN_VALUE);
   const tensors = await session.exportTensors('head');
   for (const { data } of tensors) data.fill(subnormal);
-  const path = join(await temporaryFolder(t), 'head.safetensors');
-  await writeSafetensors(path, tensors);
-  await session.loadHead(config, {
-    path,
-    tensors: (await readSafetensorsHeader(path)).tensors,
-  } as NativeTensorFile);
+  const file = await writeTensors(join(await temporaryFolder(t), 'head.safetensors'), tensors);
+  await session.loadHead(config, file);
   t.deepEqual(await session.exportTensors('head'), tensors);
   await session.initOptimizer('head', ADAMW);
   for (let k = 0; k < 2; k += 1) await session.averageWeights(); // the second one is arithmetic

@@ -1,7 +1,8 @@
 /** The addon, settings for it, and tensors for its test-only operator bridge. */
 
 import { toFloat16 } from '../../albert/convert/float16.js';
-import type { NativeOpTensor } from '../../lib/native/binding.js';
+import { readSafetensorsHeader, writeSafetensors } from '../../albert/convert/safetensors.js';
+import type { NativeOpTensor, NativeTensor, NativeTensorFile } from '../../lib/native/binding.js';
 import { loadNative } from '../../lib/native/load.js';
 import type { Random } from '../../lib/random.js';
 
@@ -40,6 +41,15 @@ export function numbers(value: NativeOpTensor | null): number[] {
 /** The halves nearest to the values. */
 export function float16(shape: number[], values: Float32Array): NativeOpTensor {
   return { dtype: 'float16', shape, data: toFloat16(values) };
+}
+
+/** Writes tensors as a session exports them, as it loads them. */
+export async function writeTensors(
+  path: string,
+  tensors: readonly NativeTensor[],
+): Promise<NativeTensorFile> {
+  await writeSafetensors(path, tensors);
+  return { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
 }
 
 /** Normal numbers by Box and Muller. */

@@ -3,15 +3,14 @@
 
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { readSafetensorsHeader, writeSafetensors } from '../../../albert/convert/safetensors.js';
 import { TagSet } from '../../../lib/labels/scheme.js';
 import { readEncoderFolder } from '../../../lib/model/encoder-folder.js';
 import { type HeadShape, nativeEncoderConfig, nativeHeadConfig } from '../../../lib/model/native-config.js';
-import type { NativeSession, NativeTensor, NativeTensorFile } from '../../../lib/native/binding.js';
+import type { NativeSession, NativeTensor } from '../../../lib/native/binding.js';
 import { packIds } from '../../../lib/training/feature-sets.js';
 import { compilerIsThere } from '../../support/cuda-emulator.js';
 import { loadEmulatedOps, takeWaits } from '../../support/emulated-ops.js';
-import { ADAMW, addon, largestDifference } from '../../support/native.js';
+import { ADAMW, addon, largestDifference, writeTensors } from '../../support/native.js';
 import { fixture, temporaryFolder } from '../../support/paths.js';
 
 const { config, vocab, weights } = await readEncoderFolder(fixture('albert', 'google-gelu-new'));
@@ -160,11 +159,8 @@ onDevices('exported weights, their mean and optimizer continue to the same bits'
     await one.averageWeights();
   }
   const folder = await temporaryFolder(t);
-  const save = async (part: 'head' | 'optimizer' | 'average') => {
-    const path = join(folder, `${part}.safetensors`);
-    await writeSafetensors(path, await one.exportTensors(part));
-    return { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
-  };
+  const save = async (part: 'head' | 'optimizer' | 'average') =>
+    writeTensors(join(folder, `${part}.safetensors`), await one.exportTensors(part));
   const [head, optimizer, average] = [await save('head'), await save('optimizer'), await save('average')];
   const other = await sessionOn(t, device, shape);
   await other.loadHead(headConfig(shape), head);
@@ -203,9 +199,7 @@ onDevices('weights that are not finite are refused when they are used', async (t
   const tensors = await session.exportTensors('head');
   for (const { name, data } of tensors) if (name === 'classifier.bias') data.fill(3e38);
   for (const { name, data } of tensors) if (name === 'classifier.weight') data.fill(3e38);
-  const path = join(await temporaryFolder(t), 'head.safetensors');
-  await writeSafetensors(path, tensors);
-  const file = { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
+  const file = await writeTensors(join(await temporaryFolder(t), 'head.safetensors'), tensors);
   await session.loadHead(headConfig({}), file);
   await t.throwsAsync(session.tag(BATCH), { code: 'ERR_INVALID_ARGUMENT' });
 });
