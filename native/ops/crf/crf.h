@@ -93,10 +93,11 @@ std::tuple<at::Tensor, at::Tensor> crf_marginals(const at::Tensor& emissions, co
 /// Posterior probability that the path runs through given spans exactly.
 ///
 ///   path_tags     [N]     int32  in [0, K); those of rows outside spans have no effect
-///   spans         [S, 2]  int32  first row and end row (exclusive) of each span, inside one sentence, not
-///   empty continuation  [K]     int32  the tag that would prolong a span ending in tag k; -1: none returns
-///   posteriors     [S]  as emissions  in [0, 1]: the path has path_tags on the span and the next
-///                                                   row of the sentence, if there is one, is not the
+///   spans         [S, 2]  int32  first row and end row (exclusive) of each span, which isn't empty and lies
+///                                in one sentence
+///   continuation  [K]     int32  the tag that would prolong a span that ends in tag k; -1: none
+///   returns       posteriors     [S]  as emissions  in [0, 1]: the path has path_tags on the span, and the
+///                                                   next row of the sentence, if there is one, is not the
 ///                                                   continuation of its last tag
 ///                 log_partition  [B]  as emissions  nats; 0 for an empty sentence
 ///

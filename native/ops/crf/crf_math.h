@@ -7,10 +7,9 @@
 //
 // Invariants, each once broken:
 //   1. -inf minus -inf never happens: a set of terms that are all -inf has the sum -inf, and is never
-//   normalised.
+//      normalised.
 //   2. Probabilities are normalised over the terms they are made of, not by log Z: at scores of 1e15 and more
-//   the
-//      rounding of log Z alone exceeds 1, and exp(alpha + beta - log Z) would be anything up to infinity.
+//      the rounding of log Z alone exceeds 1, and exp(alpha + beta - log Z) would be anything up to infinity.
 #pragma once
 
 #include <cmath>

@@ -16,13 +16,14 @@
 #endif
 
 // ALBERT_NER_CUDA_LIBRARY(m)            registers the kernels of a .cu file: on CUDA those of the namespace
-// albert_ner;
-//                                       emulated, in a namespace of their own on tensors of the CPU, and in
-//                                       the right one on those of the device that stands in for a GPU
+//                                       albert_ner; emulated, in a namespace of their own on tensors of the
+//                                       CPU, and in the right one on those of the device that stands in for
+//                                       a GPU
 // ALBERT_NER_SHARED(type, name, count)  declares an array in the shared memory of a block
 // ALBERT_NER_UNROLL                     before a loop that must not remain one: arrays in registers know no
-// index ALBERT_NER_DEVICE_ASSERT(condition)   stops a kernel that would leave its memory; the host learns of
-// it later
+//                                       index
+// ALBERT_NER_DEVICE_ASSERT(condition)   stops a kernel that would leave its memory; the host learns of it
+//                                       later
 #if defined(ALBERT_NER_CUDA_EMULATOR)
 #define ALBERT_NER_CUDA_LIBRARY(m)                        \
   void register_kernels(torch::Library& m);               \

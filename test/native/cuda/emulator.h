@@ -3,15 +3,12 @@
 // is a fiber; blocks run one after another. What it checks:
 //
 //   races                  threads and blocks run in an order of the test's choosing (set_order): with a race
-//   the
-//                          results of two orders differ
+//                          the results of two orders differ
 //   divergent barriers     a barrier or shuffle that some of its threads never reach, or reach elsewhere in
-//   the
-//                          source, is an error with the kernel's name
+//                          the source, is an error with the kernel's name
 //   uninitialised shared   shared memory starts as all ones in each block: NaN, or -1
 //   overruns               guard words around shared memory, checked after each block; under AddressSanitizer
-//   buffers
-//                          of exact size instead, so that it reports the access itself
+//                          buffers of exact size instead, so that it reports the access itself
 //
 // It can't show speed, coalescing, memory ordering beyond barriers, nor the last bits of a device's exp. The
 // warp is 32 lanes. CUDA's bare __shared__ is missing on purpose: shared memory comes from
