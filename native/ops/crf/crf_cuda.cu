@@ -175,8 +175,10 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> crf_partial_nll_forward_cuda(
   at::Tensor saved_fixed = room_to_save(fixed);
   const at::Tensor log_z = expected_counts(free, at::Tensor(), saved);               // [B]
   const at::Tensor log_z_fixed = expected_counts(fixed, at::Tensor(), saved_fixed);  // [B]
+  // Without a legal allowed path the difference would be +inf, which isn't a loss to learn from.
+  const at::Tensor legal = log_z_fixed.masked_fill(log_z_fixed == -HUGE_VAL, NAN);  // [B]
   // As in crf_nll: rounding must not make a likelihood above 1.
-  const at::Tensor nll = (log_z - log_z_fixed).clamp_min(0);  // [B]
+  const at::Tensor nll = (log_z - legal).clamp_min(0);  // [B]
   return {nll.to(emissions.scalar_type()), saved, saved_fixed};
 }
 

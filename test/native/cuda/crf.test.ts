@@ -156,12 +156,24 @@ test('a sentence without a legal path, or with a NaN, has the result NaN and lea
     const [nll] = inEveryOrder(() => emulated('crf_nll_forward', nllArgs({ ...problem, emissions })));
     const expected = numbers(whole[0]);
     t.deepEqual(numbers(nll), [expected[0], Number.NaN, expected[2]]);
+    const annotated = partialArgs({ ...problem, emissions }, 'float64');
+    const [partial] = inEveryOrder(() => emulated('crf_partial_nll_forward', annotated));
+    t.deepEqual(numbers(partial).map(Number.isNaN), [false, true, false], `partial annotations, ${broken}`);
     const ranked = [...decodingArgs({ ...problem, emissions }), 2];
     const [paths, scores] = inEveryOrder(() => emulated('crf_nbest', ranked)).map(numbers);
     t.deepEqual(scores.slice(2, 4), [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]);
     t.deepEqual([...paths.slice(3, 5), ...paths.slice(9 + 3, 9 + 5)], [-1, -1, -1, -1]);
     t.true([0, 1, 4, 5].every((place) => Number.isFinite(scores[place])));
   }
+});
+
+test('an annotation that allows no legal path has the loss NaN and leaves the others alone', async (t) => {
+  if (!(await ready(t))) return;
+  const problem = randomProblem(seeded(8), { K: 4, lengths: [3, 2, 4] });
+  const args = partialArgs(problem, 'float64');
+  (args[1].data as Uint8Array).fill(0, 3 * 4, 4 * 4); // the first row of the second sentence
+  const [nll] = inEveryOrder(() => emulated('crf_partial_nll_forward', args));
+  t.deepEqual(numbers(nll).map(Number.isNaN), [false, true, false]);
 });
 
 test('batches without sentences or rows give empty results', async (t) => {
