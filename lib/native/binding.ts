@@ -341,6 +341,8 @@ export interface NativeSession {
 
   /** Idempotent. Drops the queue (ERR_DISPOSED), waits for the running task, frees on the session's thread. */
   dispose(): Promise<void>;
+  /** Test-only: threads that take part in a parallel loop of ours, and those libtorch would take for one of its own. */
+  _threadCounts(): Promise<{ ours: number; libtorch: number }>;
 }
 
 /** Test-only: a tensor for `_callOp` and `_timeOp`. */
@@ -391,4 +393,6 @@ export interface NativeAddon {
     gradOutputs: readonly (NativeOpTensor | null)[] | null,
     options: { threads: number; calls: number },
   ): Float64Array;
+  /** Test-only: asynchronous calls of the whole process that aren't freed yet, those of ended workers among them. */
+  _liveTaskCount(): number;
 }

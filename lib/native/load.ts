@@ -3,9 +3,9 @@
  * package, the file the set-up built. Loading happens at the first native call, never on import.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AlbertNerError, toAlbertNerError } from '../errors.js';
 import type { NativeAddon, NativeSession } from './binding.js';
@@ -15,6 +15,15 @@ const require = createRequire(import.meta.url);
 
 const SETUP_HINT =
   'run "npx albert-ner setup" (in a checkout "node scripts/bootstrap.js"); "npx albert-ner doctor" shows what is missing';
+
+/** File name of the addon, whatever its folder. */
+const ADDON_FILE = 'albert_ner.node';
+/**
+ * Rounds in which a thread of libtorch's pool looks for work before it sleeps. libgomp's default is many thousands, during
+ * which it takes the core from whoever could use it: beside one busy process a sentence took 209 ms with it and 15 ms
+ * with this, and on a quiet machine nothing is lost.
+ */
+const SPIN_COUNT = '2000';
 
 let loaded: NativeAddon | undefined;
 
@@ -36,9 +45,10 @@ function requireAddon(): NativeAddon {
       },
     );
   }
+  checkOnlyCopy(path);
   let addon: NativeAddon;
   try {
-    addon = require(path) as NativeAddon;
+    addon = withShortSpins(() => require(path) as NativeAddon);
   } catch (error) {
     const translated = toAlbertNerError(error);
     if (translated.code === 'ERR_NATIVE_VERSION') throw translated;
@@ -65,8 +75,50 @@ function requireAddon(): NativeAddon {
 function candidatePaths(): string[] {
   const given = process.env.ALBERT_NER_ADDON;
   if (given) return [given];
-  const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, 'albert_ner.node');
-  return [prebuilt, join(root, 'build', 'Release', 'albert_ner.node')];
+  const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, ADDON_FILE);
+  return [prebuilt, join(root, 'build', 'Release', ADDON_FILE)];
+}
+
+/**
+ * A second copy of the addon would register its operators with the one libtorch of the process again, which ends the
+ * process inside of the loader. Throws ERR_NATIVE_VERSION instead. Two threads that load two copies in the same moment
+ * aren't told apart.
+ */
+function checkOnlyCopy(path: string): void {
+  const own = realpathSync(path);
+  const other = loadedFiles().find((file) => basename(file) === ADDON_FILE && file !== own);
+  if (other === undefined) return;
+  throw new AlbertNerError(
+    'ERR_NATIVE_VERSION',
+    `The addon ${own} can't be loaded: this process has loaded another copy of it, ${other}, and can hold one. ` +
+      '"npm ls albert-ner" shows who depends on which version; give them the same one, or a process each',
+    { details: { paths: [own, other] } },
+  );
+}
+
+/** Files the process has mapped; where the system doesn't list them, its shared libraries. */
+function loadedFiles(): string[] {
+  if (process.platform !== 'linux') {
+    return (process.report.getReport() as unknown as { sharedObjects: string[] }).sharedObjects;
+  }
+  const lines = readFileSync('/proc/self/maps', 'utf8').split('\n');
+  return [...new Set(lines.map((line) => line.replace(/^(\S+\s+){5}/, '')))];
+}
+
+/**
+ * libgomp reads its settings from the environment of the process when it is loaded, which is together with the addon.
+ * A worker has only a copy of that environment.
+ */
+function withShortSpins<T>(load: () => T): T {
+  const { env } = process;
+  if (env.GOMP_SPINCOUNT !== undefined || env.OMP_WAIT_POLICY !== undefined) return load();
+  env.GOMP_SPINCOUNT = SPIN_COUNT;
+  try {
+    return load();
+  } finally {
+    // For us alone, not for child processes.
+    delete env.GOMP_SPINCOUNT;
+  }
 }
 
 function prepared(addon: NativeAddon): NativeAddon {
@@ -95,6 +147,7 @@ function withTranslatedErrors(addon: NativeAddon): NativeAddon {
     CancelToken: addon.CancelToken,
     _callOp: addon._callOp,
     _timeOp: addon._timeOp,
+    _liveTaskCount: addon._liveTaskCount,
     Session: Session as unknown as NativeAddon['Session'],
   };
 }

@@ -16,6 +16,7 @@
 
 #include "binding/args.h"
 #include "binding/errors.h"
+#include "binding/promise_task.h"
 #include "common/check.h"
 #include "runtime/flush_subnormals.h"
 
@@ -235,11 +236,16 @@ Napi::Value time_op(const Napi::CallbackInfo& info) {
   }
 }
 
+Napi::Value live_task_count(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(LiveTask::count()));
+}
+
 }  // namespace
 
 void register_op_bridge(Napi::Env env, Napi::Object exports) {
   exports.Set("_callOp", Napi::Function::New(env, call_op, "_callOp"));
   exports.Set("_timeOp", Napi::Function::New(env, time_op, "_timeOp"));
+  exports.Set("_liveTaskCount", Napi::Function::New(env, live_task_count, "_liveTaskCount"));
 }
 
 }  // namespace albert_ner::binding

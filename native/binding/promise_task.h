@@ -2,11 +2,12 @@
 //
 // Life: the task holds a reference to the JavaScript object it was called on until it settles, so neither
 // session nor model can be collected under it. It settles exactly once: with its result, its error, or
-// ERR_DISPOSED when dropped.
+// ERR_DISPOSED when dropped. When its environment ends first it is freed unsettled.
 #pragma once
 
 #include <napi.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,6 +20,19 @@
 
 namespace albert_ner::binding {
 
+/// Counts the tasks that live in the process, in all environments; the tests look whether one was lost.
+class LiveTask {
+ public:
+  LiveTask() { ++count_; }
+  ~LiveTask() { --count_; }
+  LiveTask(const LiveTask&) = delete;
+  LiveTask& operator=(const LiveTask&) = delete;
+  static int64_t count() { return count_; }
+
+ private:
+  inline static std::atomic<int64_t> count_ = 0;
+};
+
 template <typename Result>
 class PromiseTask {
  public:
@@ -30,7 +44,7 @@ class PromiseTask {
     const Napi::Env env = self.Env();
     auto task = std::make_shared<PromiseTask>(env, self, std::move(run), std::move(convert));
     task->environment_.add_pending(env);
-    const Napi::Value promise = task->deferred_->Promise();
+    const Napi::Value promise = task->deferred_.Promise();
     executor.submit([task](bool running) {
       task->work(running);
       Environment& environment = task->environment_;
@@ -41,7 +55,7 @@ class PromiseTask {
 
   PromiseTask(Napi::Env env, Napi::Object self, Run run, Convert convert)
       : environment_(Environment::of(env)),
-        deferred_(std::make_unique<Napi::Promise::Deferred>(env)),
+        deferred_(env),
         self_(Napi::Persistent(self)),
         run_(std::move(run)),
         convert_(std::move(convert)) {
@@ -62,17 +76,31 @@ class PromiseTask {
   void settle(Napi::Env env) {
     const Napi::HandleScope scope(env);
     environment_.remove_pending(env);
+    Napi::Value value;
+    if (!failure_) {
+      try {
+        value = convert_(env, *result_);
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+    }
     try {
-      if (failure_) std::rethrow_exception(failure_);
-      deferred_->Resolve(convert_(env, *result_));
-    } catch (...) {
-      deferred_->Reject(to_js_error(env, std::current_exception()).Value());
+      // Once at most: resolving reads `then` of the value, and may fail with the deferred already freed where
+      // the environment ends in there.
+      if (failure_) {
+        deferred_.Reject(to_js_error(env, failure_).Value());
+      } else {
+        deferred_.Resolve(value);
+      }
+    } catch (const Napi::Error&) {
+      // JavaScript can't run any more: nobody is left to hear.
     }
     self_.Reset();
   }
 
+  const LiveTask live_;
   Environment& environment_;
-  std::unique_ptr<Napi::Promise::Deferred> deferred_;
+  Napi::Promise::Deferred deferred_;
   Napi::ObjectReference self_;
   Run run_;
   Convert convert_;

@@ -1,5 +1,6 @@
 #include "binding/session.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
@@ -9,6 +10,7 @@
 #include "binding/requests.h"
 #include "binding/session_methods.h"
 #include "encoder/neighbour_heads.h"
+#include "ops/support/team.h"
 #include "runtime/device.h"
 
 namespace albert_ner::binding {
@@ -156,18 +158,21 @@ Napi::Value encode(const Call& call) {
 Napi::Value create_feature_store(const Call& call) {
   using Shared = std::shared_ptr<SharedFeatureStore>;
   const std::string path = to_string(call.info[0], "path");
-  return call.queue<Shared>([path](SessionState&) { return std::make_shared<SharedFeatureStore>(path); },
-                            [](Napi::Env env, Shared& shared) -> Napi::Value {
-                              Napi::Object object = Environment::of(env).feature_store_constructor.New({});
-                              auto handle = std::make_unique<FeatureStoreHandle>();
-                              handle->shared = shared;
-                              wrap(object, std::move(handle));
-                              return object;
-                            });
+  return call.queue<Shared>(
+      [path, session = call.session.state](SessionState&) {
+        return std::make_shared<SharedFeatureStore>(path, session);
+      },
+      [](Napi::Env env, Shared& shared) -> Napi::Value {
+        Napi::Object object = Environment::of(env).feature_store_constructor.New({});
+        auto handle = std::make_unique<FeatureStoreHandle>();
+        handle->shared = shared;
+        wrap(object, std::move(handle));
+        return object;
+      });
 }
 
 Napi::Value append_features(const Call& call) {
-  const auto shared = unwrap<FeatureStoreHandle>(call.info[0], "store").shared;
+  const auto shared = store_of(call, call.info[0], "store");
   const encoder::PackedUnits units = to_batch(to_object(call.info[1], "batch"));
   const runtime::Cancellation cancellation = call.cancellation(2);
   return call.queue<Nothing>(
@@ -183,7 +188,7 @@ Napi::Value append_features(const Call& call) {
 }
 
 Napi::Value close_feature_store(const Call& call) {
-  const auto shared = unwrap<FeatureStoreHandle>(call.info[0], "store").shared;
+  const auto shared = store_of(call, call.info[0], "store");
   return call.queue<Nothing>(
       [shared](SessionState&) {
         shared->store.close();
@@ -214,7 +219,7 @@ Napi::Value tag(const Call& call) {
 
 Napi::Value tag_features(const Call& call) {
   const Napi::Object request = to_object(call.info[0], "request");
-  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
+  const auto shared = store_of(call, request.Get("features"), "features");
   const std::vector<int64_t> sequences = widened(to_int32_vector(request.Get("sequences"), "sequences"));
   // Lengths are known on the session's thread only; the plan is completed there.
   const model::WindowPlan unsized = to_window_plan(request, {});
@@ -235,6 +240,22 @@ Napi::Value tag_features(const Call& call) {
         return model::tag_windows(head_of(state), plan, features, cancellation);
       },
       from_tagging, cancellation);
+}
+
+/// Test-only: how many threads take part in a parallel loop of ours, and how many libtorch would take.
+Napi::Value thread_counts(const Call& call) {
+  using Counts = std::pair<int64_t, int64_t>;
+  return call.queue<Counts>(
+      [](SessionState&) {
+        const int64_t ours = ops::team_size();
+        return Counts(ours, at::get_num_threads());
+      },
+      [](Napi::Env env, Counts& counts) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("ours", static_cast<double>(counts.first));
+        result.Set("libtorch", static_cast<double>(counts.second));
+        return result;
+      });
 }
 
 /// Resolves when the thread has freed everything. Not an async_method: it works on a disposed session, too.
@@ -366,6 +387,7 @@ void register_session(Napi::Env env, Napi::Object exports) {
   set_method(prototype, "tag", async_method<tag>);
   set_method(prototype, "tagFeatures", async_method<tag_features>);
   set_method(prototype, "dispose", dispose);
+  set_method(prototype, "_threadCounts", async_method<thread_counts>);
   register_training(prototype);
   exports.Set("Session", session);
 

@@ -56,9 +56,10 @@ struct CancelTokenHandle {
   std::shared_ptr<runtime::CancelToken> token = std::make_shared<runtime::CancelToken>();
 };
 
-/// The store works on its session's thread; the counts are read on the JavaScript thread.
+/// The store works on the thread of the session that made it; the counts are read on the JavaScript thread.
 struct SharedFeatureStore {
-  explicit SharedFeatureStore(const std::string& path) : store(path) {}
+  SharedFeatureStore(const std::string& path, const std::shared_ptr<SessionState>& session)
+      : owner(session), store(path) {}
 
   void append(const features::PackedFeatures& pack) {
     store.append(pack);
@@ -66,6 +67,7 @@ struct SharedFeatureStore {
     row_count = store.row_count();
   }
 
+  const std::weak_ptr<SessionState> owner;
   features::FeatureStore store;
   std::atomic<int64_t> sequence_count{0};
   std::atomic<int64_t> row_count{0};

@@ -84,6 +84,15 @@ inline const encoder::NamedTensors& pretraining_heads_of(SessionState& state) {
   return loaded(state.pretraining_heads, "pretraining heads", "initPretraining or loadPretraining");
 }
 
+/// The feature store `value`, which this very session made.
+inline std::shared_ptr<SharedFeatureStore> store_of(const Call& call, const Napi::Value& value,
+                                                    const std::string& name) {
+  const auto& shared = unwrap<FeatureStoreHandle>(value, name).shared;
+  if (shared == nullptr || shared->owner.lock() != call.session.state)
+    throw_invalid(name, "a feature store of this session", shared ? "another session's" : "an empty one");
+  return shared;
+}
+
 using Method = Napi::Value (*)(const Napi::CallbackInfo&);
 
 inline void set_method(Napi::Object prototype, const char* name, Method method) {

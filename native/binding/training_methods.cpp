@@ -98,7 +98,7 @@ Napi::Value from_step(Napi::Env env, training::StepResult& step) {
 
 Napi::Value train_step(const Call& call) {
   const Napi::Object request = to_object(call.info[0], "request");
-  const auto shared = unwrap<FeatureStoreHandle>(request.Get("features"), "features").shared;
+  const auto shared = store_of(call, request.Get("features"), "features");
   const std::vector<int32_t> chosen = to_int32_vector(request.Get("sequences"), "sequences");
   const std::vector<int64_t> sequences(chosen.begin(), chosen.end());
   const training::Annotation annotation = to_annotation(request);

@@ -102,7 +102,11 @@ void Executor::request_stop(const std::function<void()>& last) {
 }
 
 void Executor::loop() {
-  at::init_num_threads();
+  // Each library that holds libtorch's inline flag "this thread is set up" has a copy of it, and a copy that
+  // is down lets the first parallel operator take the count that the process set last, maybe for another
+  // session.
+  at::internal::lazy_init_num_threads();  // ours
+  at::get_num_threads();                  // libtorch's
   at::set_num_threads(threads_);
   const FlushSubnormals flush;  // before the first parallel operator, whose threads inherit it
   at::NoGradGuard no_grad;

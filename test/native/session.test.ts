@@ -229,6 +229,45 @@ test('stored features tag like fresh ones and leave no file behind', async (t) =
   t.is((await rejection(closed)).code, 'ERR_DISPOSED');
 });
 
+for (const counts of [
+  [1, 8],
+  [6, 1],
+]) {
+  test(`sessions of ${counts.join(' and ')} threads keep their numbers, whichever was made last`, async (t) => {
+    const sessions = counts.map((threads) => new addon.Session({ device: 'cpu', threads }));
+    t.teardown(() => Promise.all(sessions.map((session) => session.dispose())));
+    for (const index of [0, 1, 0]) {
+      const count = counts[index];
+      t.deepEqual(await sessions[index]._threadCounts(), { ours: count, libtorch: count });
+    }
+  });
+}
+
+test('a feature store is of use to the session that made it alone', async (t) => {
+  const [owner, other] = [newSession(t), newSession(t)];
+  for (const session of [owner, other]) {
+    await loadGolden(session);
+    await session.initHead(HEAD, 5);
+    await session.initOptimizer('head', ADAMW);
+  }
+  const store = await owner.createFeatureStore(join(await temporaryFolder(t), 'features.bin'));
+  await owner.appendFeatures(store, batchOf(SEQUENCES));
+  const sequences = Int32Array.of(0);
+  const request = { features: store, sequences, tags: new Int32Array(SEQUENCES[0].length) };
+  const learningRates = { encoder: 0, bilstm: 0, ngrams: 0, classifier: 0, crf: 0 };
+  for (const call of [
+    other.appendFeatures(store, batchOf(SEQUENCES)),
+    other.tagFeatures({ features: store, sequences }),
+    other.trainStep({ ...request, seed: 1, learningRates }),
+    other.closeFeatureStore(store),
+  ]) {
+    const { code, message } = await rejection(call);
+    t.is(code, 'ERR_INVALID_ARGUMENT');
+    t.regex(message, /a feature store of this session/);
+  }
+  t.is((await owner.tagFeatures({ features: store, sequences })).tags.length, SEQUENCES[0].length);
+});
+
 async function trainable(t: ExecutionContext, seed = 5) {
   const session = newSession(t);
   await loadGolden(session);

@@ -1,5 +1,16 @@
 import { execFile } from 'node:child_process';
-import { access, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  access,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -96,6 +107,26 @@ test('without an addon the package imports, works where it needs none, and expla
   const { ALBERT_NER_ADDON, ...bare } = env;
   const { stdout, stderr } = await runIn('c.mjs', code, bare);
   t.is(stdout, 'true\nERR_NATIVE_NOT_FOUND true\n', stderr);
+});
+
+test('a second copy of the addon in a process is refused, in any thread', async (t) => {
+  const copy = join(folder, 'copy', 'albert_ner.node');
+  await mkdir(join(folder, 'copy'));
+  await copyFile(addon, copy);
+  const code = `import { AlbertNer } from 'albert-ner';
+    import { Worker, isMainThread } from 'node:worker_threads';
+    import { fileURLToPath } from 'node:url';
+    import { createRequire } from 'node:module';
+    if (isMainThread) createRequire(import.meta.url)(${JSON.stringify(copy)});
+    try { await AlbertNer.load(process.argv[2]); } catch ({ code, message }) { console.log(code, message); }
+    if (isMainThread) new Worker(fileURLToPath(import.meta.url), { argv: process.argv.slice(2) });`;
+  const { code: exit, signal, stdout, stderr } = await runIn('d.mjs', code);
+  t.deepEqual({ exit, signal }, { exit: 0, signal: null }, stderr);
+  const line = `ERR_NATIVE_VERSION The addon ${await realpath(addon)} can't be loaded: this process has loaded another copy of it, ${await realpath(copy)},`;
+  t.deepEqual(
+    stdout.split('\n').map((text) => text.slice(0, line.length)),
+    [line, line, ''],
+  );
 });
 
 test('the package has the sources to build from and nothing of the tests', async (t) => {

@@ -35,6 +35,8 @@ constexpr int kLanes = kVectorBytes / 4;
 
 typedef float Floats __attribute__((vector_size(kVectorBytes)));
 typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+/// For arithmetic on bits, which may wrap.
+typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
 typedef float UnalignedFloats __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
 
 ALBERT_NER_INLINE Floats load(const float* from) {
@@ -75,13 +77,13 @@ ALBERT_NER_INLINE Floats load_bfloat16(const uint16_t* from, int64_t count) {
   } else {
     for (int64_t lane = 0; lane < count; ++lane) halves[lane] = from[lane];
   }
-  return reinterpret_cast<Floats>(__builtin_convertvector(halves, Ints) << 16);
+  return reinterpret_cast<Floats>(__builtin_convertvector(halves, Bits) << 16);
 }
 
 /// Rounded to the nearest bfloat16, of two the even one; NaN stays NaN.
 ALBERT_NER_INLINE void store_bfloat16(uint16_t* to, Floats value, int64_t count) {
-  const Ints bits = reinterpret_cast<Ints>(value);
-  Ints rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  const Bits bits = reinterpret_cast<Bits>(value);
+  Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);
   // Its fraction could overflow into the sign.
   rounded = value == value ? rounded : bits | 0x00400000;
   const Halves halves = __builtin_convertvector((rounded >> 16) & 0xffff, Halves);
