@@ -29,6 +29,8 @@ export interface TrainingState {
   lossUnits: number;
   best: { f1: number; epoch: number; step: number } | null;
   evaluationsWithoutGain: number;
+  /** The run was stopped in the evaluation of these weights, which a resumed one begins with. Older states lack it. */
+  evaluationDue?: boolean;
   /** Steps whose weights the mean in the checkpoint is of; 0: there is none. */
   averagedSteps: number;
 }

@@ -244,6 +244,7 @@ class TrainingRun {
   async epochs(): Promise<void> {
     const { train } = this.prepared.config;
     const lastEpoch = Math.min(train.epochs, this.options.stopAfterEpochs ?? train.epochs);
+    if (this.state.evaluationDue) await this.evaluate();
     while (this.state.epoch < lastEpoch) {
       if (this.patienceIsOver()) {
         this.emit({ type: 'stop', reason: 'patience' });
@@ -337,11 +338,17 @@ class TrainingRun {
   /**
    * Scores dev, with the mean of weights where there is one, and publishes the model when it is the best so far: by
    * micro F1, with several corpora by the mean of theirs. Without dev every model is. Where the last model is the one
-   * to keep, all are published. Then the checkpoint is saved: a run that dies repeats no step that was evaluated.
+   * to keep, all are published. Then the checkpoint is saved: a run that dies repeats no step that was evaluated, and one
+   * that is aborted meanwhile no step before it.
    */
   private async evaluate(): Promise<void> {
-    await this.average.use(() => this.scoreAndPublish());
-    await this.saveLast();
+    this.state.evaluationDue = true;
+    try {
+      await this.average.use(() => this.scoreAndPublish());
+      this.state.evaluationDue = false;
+    } finally {
+      if (!this.state.evaluationDue || this.options.signal?.aborted) await this.saveLast();
+    }
   }
 
   private async scoreAndPublish(): Promise<void> {

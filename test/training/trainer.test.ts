@@ -220,6 +220,39 @@ test('a run that is stopped among the averaged steps resumes to the same mean', 
   );
 });
 
+for (const evalEverySteps of [0, 20]) {
+  test(`a run that is stopped in an evaluation (every ${evalEverySteps} steps) resumes with it`, async (t) => {
+    const folder = await temporaryFolder(t);
+    const files = await writeTinyFiles(folder);
+    const config = await tinyConfig(
+      'train.epochs=2',
+      'train.finetune=full',
+      `train.eval_every_steps=${evalEverySteps}`,
+    );
+    const evaluations: Record<string, string[]> = { whole: [], parts: [] };
+    const listen = (name: string, controller?: AbortController) => (event: TrainingEvent) => {
+      if (event.type === 'evaluation') evaluations[name].push(`${event.epoch} ${event.step}`);
+      // The last step before an evaluation: the abort is found in there.
+      if (event.type === 'step' && event.step === (evalEverySteps || event.steps)) controller?.abort();
+    };
+    const whole = await trainOn(files, { config, output: join(folder, 'whole'), onEvent: listen('whole') });
+    const output = join(folder, 'parts');
+    const controller = new AbortController();
+    const stopped = trainOn(files, {
+      config,
+      output,
+      signal: controller.signal,
+      onEvent: listen('parts', controller),
+    });
+    t.is((await t.throwsAsync(stopped, { instanceOf: AlbertNerError })).code, 'ERR_ABORTED');
+    t.deepEqual(evaluations.parts, []);
+    const parts = await trainOn(files, { config, output, resume: true, onEvent: listen('parts') });
+    t.deepEqual(evaluations.parts, evaluations.whole);
+    t.deepEqual(parts.best, whole.best);
+    t.is(await weightsHash(parts.directory), await weightsHash(whole.directory));
+  });
+}
+
 test('a run that is prolonged forgets the mean of what were its last steps', async (t) => {
   const folder = await temporaryFolder(t);
   const files = await writeTinyFiles(folder);
