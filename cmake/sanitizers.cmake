@@ -1,7 +1,7 @@
-# ALBERT_NER_SANITIZE=address,undefined builds the operators with these sanitizers, for scripts/check-sanitizers.js.
-# Everything else stays as it is: libtorch has to, and code that isn't instrumented hides no fault of code that is.
+# ALBERT_NER_SANITIZE=address,undefined builds all native code of ours with these sanitizers, for scripts/check-sanitizers.js.
+# libtorch and Node stay as they are: code that isn't instrumented hides no fault of code that is.
 
-set(ALBERT_NER_SANITIZE "" CACHE STRING "Sanitizers for the operators, as -fsanitize takes them; empty for none")
+set(ALBERT_NER_SANITIZE "" CACHE STRING "Sanitizers for our native code, as -fsanitize takes them; empty for none")
 
 function(albert_ner_sanitize target)
   if(NOT ALBERT_NER_SANITIZE)

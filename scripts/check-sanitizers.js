@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 
-// Builds the operators with AddressSanitizer and UndefinedBehaviorSanitizer and runs their tests that way. The build has
-// a folder of its own, build/sanitized. Needs g++ on Linux.
+// Builds the addon with AddressSanitizer and UndefinedBehaviorSanitizer and runs the tests of native code that way. The build
+// has a folder of its own, build/sanitized. Needs g++ on Linux.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -13,13 +13,16 @@ import { root } from './bootstrap/tools.js';
 
 const HELP = `Usage: node scripts/check-sanitizers.js [options] [TEST...]
 
-Compiled tests, as for run-tests.js; by default those of the operators.
+Compiled tests, as for run-tests.js; by default those in test/native and of lifetimes.
 
   --torch PATH|python[=EXE] use this libtorch, or the torch of a Python
 `;
 
 const OUTPUT = join(root, 'build', 'sanitized');
-const TESTS = join('dist', 'test', 'native', 'ops');
+const FOLDERS = [join('native', 'ops'), 'native'];
+const MORE_TESTS = [join('process', 'lifetime.test.js')];
+/** One puts an allocator of its own before every other; the other runs Python, which isn't built for sanitizers. */
+const LEFT_OUT = ['allocations.test.js', 'python.test.js'];
 
 /** AddressSanitizer must be in the process before everything it watches. */
 function sanitizerLibrary() {
@@ -29,11 +32,13 @@ function sanitizerLibrary() {
   throw new SetupError(`${compiler} has no AddressSanitizer: install g++ and its libasan`);
 }
 
-/** All but the one that puts an allocator of its own before every other. */
-function operatorTests() {
-  return readdirSync(join(root, TESTS))
-    .filter((name) => name.endsWith('.test.js') && name !== 'allocations.test.js')
-    .map((name) => join(TESTS, name));
+function nativeTests() {
+  const found = FOLDERS.flatMap((folder) =>
+    readdirSync(join(root, 'dist', 'test', folder))
+      .filter((name) => name.endsWith('.test.js') && !LEFT_OUT.includes(name))
+      .map((name) => join(folder, name)),
+  );
+  return [...found, ...MORE_TESTS].map((name) => join('dist', 'test', name));
 }
 
 async function main({ torch: place }, tests) {
@@ -56,7 +61,7 @@ async function main({ torch: place }, tests) {
     ASAN_OPTIONS: 'detect_leaks=0:alloc_dealloc_mismatch=0:allocator_may_return_null=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   };
-  const files = tests.length > 0 ? tests : operatorTests();
+  const files = tests.length > 0 ? tests : nativeTests();
   const child = spawn(process.execPath, [join(root, 'scripts', 'run-tests.js'), ...files], {
     cwd: root,
     env,

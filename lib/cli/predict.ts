@@ -1,6 +1,5 @@
 /** `albert-ner predict`: entities of texts given as options, files or JSON lines on standard input. */
 
-import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError } from 'commander';
 import { AlbertNerError } from '../errors.js';
 import type { AlbertNer } from '../model/ner.js';
@@ -15,6 +14,8 @@ interface PredictCommandOptions extends GlobalOptions {
   html?: string;
   minScore?: number;
   strict?: boolean;
+  field?: string;
+  keepFields?: boolean;
 }
 
 interface NamedText {
@@ -27,8 +28,9 @@ export function register(program: Command): void {
     .command('predict')
     .summary('find entities in text')
     .description(
-      'Tags texts given with --text, whole files, or JSON lines {"id"?, "text"} on standard input (in order, one ' +
-        'line out per line in). Offsets are UTF-16 code units of the text as it was given.',
+      'Tags texts given with --text, whole files, or JSON lines {"id"?, "text"} on standard input: one line out per ' +
+        'line in, in order and as soon as it is ready, a blank one for a blank one. Offsets are UTF-16 code units of the ' +
+        'text as it was given.',
     )
     .argument('[files...]', 'text files; each is one text')
     .option('--model <dir>', 'model directory (default: the model that ships with the package)')
@@ -39,7 +41,13 @@ export function register(program: Command): void {
     .option('--jsonl', 'one JSON object per text instead of a table (always so for standard input)')
     .option('--html <file>', 'also write a page that shows the entities in the text (not for standard input)')
     .option('--min-score <p>', 'leave out entities with a lower probability, 0 to 1', probability)
-    .option('--strict', 'stop at the first bad line of standard input instead of reporting it in its place');
+    .option('--field <name>', 'member of a record of standard input that holds the text (default: text)')
+    .option(
+      '--keep-fields',
+      'answer a record of standard input with all its members as they are written, not with "id" alone; ' +
+        '"entities", "windows" and "error" are always ours',
+    )
+    .option('--strict', 'stop at the first bad line of standard input instead of answering it in its place');
   addCommonOptions(command);
   command.action((files: string[], options: PredictCommandOptions) =>
     runAction(options, (context) => run(files, options, context)),
@@ -67,7 +75,7 @@ async function run(
   if (texts.length === 0) checkStandardInput(options);
   const ner = await AlbertNer.load(options.model ?? DEFAULT_MODEL, { device, threads });
   try {
-    if (texts.length === 0) return await predictLines(ner, options, context);
+    if (texts.length === 0) return await predictStandardInput(ner, options, context);
     await predictTexts(ner, texts, options, context);
     return 0;
   } finally {
@@ -136,58 +144,19 @@ async function writePage(
   await writeFileAtomic(file, renderEntityHtml(documents, { title: 'albert-ner', lang: 'zh' }));
 }
 
-/** A line of standard input: a text to tag, or why it is none. */
-type InputLine = { id?: unknown; text: string } | { id?: unknown; error: AlbertNerError };
-
 /** Returns the exit code: 3 when any line was bad. */
-async function predictLines(
+async function predictStandardInput(
   ner: AlbertNer,
-  { minScore, strict }: PredictCommandOptions,
-  context: CommandContext,
+  { minScore, field = 'text', keepFields = false, strict = false }: PredictCommandOptions,
+  { stdout, signal }: CommandContext,
 ): Promise<number> {
-  const pending: InputLine[] = [];
-  let badLines = 0;
-  async function* texts(): AsyncGenerator<string> {
-    let number = 0;
-    for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
-      number += 1;
-      if (line.trim() === '') continue;
-      const parsed = parseLine(line, number);
-      if ('error' in parsed && strict) throw parsed.error;
-      pending.push(parsed);
-      yield 'error' in parsed ? '' : parsed.text;
-    }
-  }
-  for await (const prediction of ner.predictStream(texts(), { signal: context.signal, minScore })) {
-    const line = pending.shift() as InputLine;
-    const id = line.id === undefined ? {} : { id: line.id };
-    if ('error' in line) {
-      badLines += 1;
-      const { code, message } = line.error;
-      context.stdout.write(`${JSON.stringify({ ...id, error: { code, message } })}\n`);
-    } else {
-      context.stdout.write(`${JSON.stringify({ ...id, ...prediction })}\n`);
-    }
-  }
-  return badLines > 0 ? 3 : 0;
-}
-
-function parseLine(line: string, number: number): InputLine {
-  const bad = (reason: string, id?: unknown): InputLine => ({
-    id,
-    error: new AlbertNerError('ERR_INVALID_DATA', `Standard input, line ${number}: ${reason}`, {
-      details: { file: '-', line: number },
-    }),
-  });
-  let value: unknown;
+  const { predictLines } = await import('./predict-lines.js');
+  const { stdin } = process;
   try {
-    value = JSON.parse(line);
-  } catch {
-    return bad('expected a JSON object with "text"');
+    const settings = { minScore, field, keepFields, strict };
+    const badLines = await predictLines(ner, { input: stdin, output: stdout, signal, ...settings });
+    return badLines > 0 ? 3 : 0;
+  } finally {
+    stdin.destroy(); // Whoever still writes to it would keep the process.
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return bad('expected a JSON object with "text"');
-  }
-  const { id, text } = value as { id?: unknown; text?: unknown };
-  return typeof text === 'string' ? { id, text } : bad('expected a string for "text"', id);
 }

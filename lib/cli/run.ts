@@ -1,5 +1,6 @@
 /** Around every command: streams, progress, Ctrl-C, errors and exit codes. */
 
+import { constants } from 'node:os';
 import { type AlbertNerError, type ErrorCode, toAlbertNerError } from '../errors.js';
 import { createProgress, type ProgressSink } from '../progress.js';
 import type { GlobalOptions } from './common-options.js';
@@ -14,7 +15,7 @@ export interface CommandContext {
   progress: ProgressSink;
 }
 
-/** Exit codes: 0 done, 1 failure, 2 usage or config, 3 data, 4 native, 130 interrupted. */
+/** Exit codes: 0 done, 1 failure, 2 usage or config, 3 data, 4 native, 130 interrupted; 143 for SIGTERM. */
 const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   ERR_INVALID_ARGUMENT: 2,
   ERR_INVALID_CONFIG: 2,
@@ -45,9 +46,12 @@ export async function runAction(
   action: (context: CommandContext) => Promise<number | undefined>,
 ): Promise<void> {
   const controller = new AbortController();
-  const interrupt = () => {
+  let interruptedWith = exitCodeOf('ERR_ABORTED');
+  const interrupt = (signal: NodeJS.Signals) => {
+    // As a shell says it: 130 for SIGINT, 143 for SIGTERM.
+    interruptedWith = 128 + constants.signals[signal];
     // The second one doesn't wait.
-    if (controller.signal.aborted) process.exit(exitCodeOf('ERR_ABORTED'));
+    if (controller.signal.aborted) process.exit(interruptedWith);
     controller.abort();
   };
   process.on('SIGINT', interrupt);
@@ -62,7 +66,9 @@ export async function runAction(
     const code = await action({ stdout: process.stdout, json, signal: controller.signal, progress });
     process.exitCode = code ?? 0;
   } catch (error) {
-    report(toAlbertNerError(error), json);
+    const failure = toAlbertNerError(error);
+    report(failure, json);
+    process.exitCode = failure.code === 'ERR_ABORTED' ? interruptedWith : exitCodeOf(failure.code);
   } finally {
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);
@@ -76,5 +82,4 @@ function report(error: AlbertNerError, json: boolean): void {
   );
   if (code === 'ERR_INTERNAL' && !json)
     process.stderr.write(`${(error.cause as Error | undefined)?.stack ?? error.stack}\n`);
-  process.exitCode = exitCodeOf(code);
 }

@@ -68,7 +68,7 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
-    warnings.push(...(sentence.warnings ?? []));
+    for (const warning of sentence.warnings ?? []) warnings.push(warning);
     const spans = found.flatMap((span) => {
       const label = renamed(span.label);
       return label === null ? [] : [{ ...span, label }];

@@ -2,12 +2,42 @@
 
 import { AlbertNerError } from '../errors.js';
 import type { NativeAddon, NativeCancelToken } from '../native/binding.js';
+import { invalidArgument } from '../validate.js';
 
-/** Throws ERR_ABORTED, with the signal's reason as its cause, when the signal is aborted. */
+/** Throws ERR_ABORTED, with the signal's reason as its cause, when the signal is aborted; ERR_INVALID_ARGUMENT if it is none. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) {
+  if (signal === undefined) return;
+  if (typeof signal?.aborted !== 'boolean') throw invalidArgument('signal', 'an AbortSignal', signal);
+  if (signal.aborted) {
     throw new AlbertNerError('ERR_ABORTED', 'The operation was aborted', { cause: signal.reason });
   }
+}
+
+/**
+ * What to call when a signal aborts. One listener serves all calls that share a signal: Node takes more than ten for a leak and
+ * warns.
+ */
+const watchers = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** Calls `listener` once when the signal aborts, unless the returned function is called before. */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  let listeners = watchers.get(signal);
+  if (listeners === undefined) {
+    const all = new Set<() => void>();
+    listeners = all;
+    watchers.set(signal, all);
+    signal.addEventListener('abort', () => notify(signal), { once: true });
+  }
+  listeners.add(listener);
+  return () => {
+    listeners.delete(listener);
+  };
+}
+
+function notify(signal: AbortSignal): void {
+  const listeners = watchers.get(signal) ?? [];
+  watchers.delete(signal);
+  for (const listener of listeners) listener();
 }
 
 /**
@@ -22,11 +52,10 @@ export async function withCancelToken<T>(
   throwIfAborted(signal);
   if (!signal) return call(undefined);
   const token = new addon.CancelToken();
-  const cancel = () => token.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
+  const forget = onAbort(signal, () => token.cancel());
   try {
     return await call(token);
   } finally {
-    signal.removeEventListener('abort', cancel);
+    forget();
   }
 }

@@ -3,13 +3,13 @@
  * arguments and the life of the session belong here; the work is in tagger.ts and the addon.
  */
 
-import { setMaxListeners } from 'node:events';
 import { AlbertNerError } from '../errors.js';
 import type { NativeSession } from '../native/binding.js';
 import { invalidArgument } from '../validate.js';
 import { throwIfAborted } from './cancellation.js';
 import { DEFAULT_MODEL, type LoadOptions, loadModel } from './load-model.js';
 import type { ModelDescription } from './model-directory.js';
+import { iteratorOf, orderedStream } from './ordered-stream.js';
 import type { Prediction } from './packing.js';
 import type { Tagger } from './tagger.js';
 
@@ -84,11 +84,8 @@ export class AlbertNer {
   ): Promise<Prediction | Prediction[]> {
     checkOptions(options, ['signal', 'minScore']);
     const minScore = checkedMinScore(options.minScore);
-    const texts = typeof input === 'string' ? [input] : input;
-    if (!Array.isArray(texts)) throw invalidArgument('text', 'a string or an array of strings', input);
-    texts.forEach((text, index) => {
-      if (typeof text !== 'string') throw invalidArgument(`texts[${index}]`, 'a string', text);
-    });
+    throwIfAborted(options.signal);
+    const texts = checkedTexts(input);
     this.throwIfDisposed();
     const { predictions } = await this.tagger.tag(texts, { signal: options.signal, minScore });
     return typeof input === 'string' ? predictions[0] : predictions;
@@ -96,32 +93,25 @@ export class AlbertNer {
 
   /**
    * Predicts text after text of a source, in its order, with back-pressure: the source is read no further than
-   * `concurrency` texts ahead. Leaving the loop early aborts what is in flight and closes the source.
+   * `concurrency` texts ahead. A prediction comes as soon as it and all before it are ready, also while the source waits
+   * for its next text; an error of the source comes after the predictions of its texts. Leaving the loop early aborts what
+   * is in flight and closes the source; `signal` ends the stream at once.
    */
   async *predictStream(
     source: Iterable<string> | AsyncIterable<string>,
     options: PredictStreamOptions = {},
   ): AsyncGenerator<Prediction, void, undefined> {
     checkOptions(options, ['signal', 'minScore', 'concurrency']);
-    const { concurrency = DEFAULT_CONCURRENCY, minScore } = options;
+    const { concurrency = DEFAULT_CONCURRENCY, minScore, signal } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1)
       throw invalidArgument('concurrency', 'an integer >= 1', concurrency);
-    const leaving = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, leaving.signal]) : leaving.signal;
-    setMaxListeners(0, signal); // One for each text in flight is no leak.
-    const inFlight: Promise<Prediction>[] = [];
-    try {
-      for await (const text of source) {
-        throwIfAborted(options.signal);
-        const prediction = this.predict(text, { signal, minScore });
-        prediction.catch(() => {}); // Heard when its turn comes.
-        inFlight.push(prediction);
-        if (inFlight.length >= concurrency) yield await (inFlight.shift() as Promise<Prediction>);
-      }
-      while (inFlight.length > 0) yield await (inFlight.shift() as Promise<Prediction>);
-    } finally {
-      leaving.abort();
-    }
+    checkedMinScore(minScore);
+    throwIfAborted(signal);
+    yield* orderedStream(iteratorOf(source), {
+      concurrency,
+      signal,
+      work: (text, leaving) => this.predict(text, { minScore, signal: leaving }),
+    });
   }
 
   /**
@@ -140,6 +130,16 @@ export class AlbertNer {
   private throwIfDisposed(): void {
     if (this.disposal) throw new AlbertNerError('ERR_DISPOSED', 'The model was disposed of; load it again');
   }
+}
+
+/** A copy, so that a caller may change its array at once. */
+function checkedTexts(input: string | readonly string[]): string[] {
+  if (typeof input === 'string') return [input];
+  if (!Array.isArray(input)) throw invalidArgument('text', 'a string or an array of strings', input);
+  const texts: unknown[] = Array.from(input);
+  const index = texts.findIndex((text) => typeof text !== 'string');
+  if (index >= 0) throw invalidArgument(`texts[${index}]`, 'a string', texts[index]);
+  return texts as string[];
 }
 
 function checkedMinScore(minScore: number | undefined): number {

@@ -22,6 +22,8 @@ import { TimeSlice } from './time-slice.js';
  * other callers of the same session wait for about a second at most with a base-size encoder.
  */
 const UNITS_PER_CALL = 4096;
+/** Blank texts have no units, but each a prediction. */
+const TEXTS_PER_CALL = 4096;
 
 /** Calls in flight: while one runs, the next is prepared. */
 const CALLS_IN_FLIGHT = 2;
@@ -64,7 +66,7 @@ export class Tagger {
     const predictions: Prediction[] = [];
     let units = 0;
     const collectOldest = async () => {
-      predictions.push(...(await (calls.shift() as Promise<Prediction[]>)));
+      for (const prediction of await (calls.shift() as Promise<Prediction[]>)) predictions.push(prediction);
       options.onProgress?.(predictions.length);
     };
     try {
@@ -81,7 +83,7 @@ export class Tagger {
     return { predictions, units };
   }
 
-  /** Groups of whole texts with about UNITS_PER_CALL units each. */
+  /** Groups of whole texts with about UNITS_PER_CALL units each, and at most TEXTS_PER_CALL texts. */
   async *tokenizedGroups(texts: readonly string[], signal?: AbortSignal): AsyncGenerator<TokenizedText[]> {
     const slice = new TimeSlice();
     let group: TokenizedText[] = [];
@@ -91,7 +93,7 @@ export class Tagger {
       const tokenized = await tokenizeText(text, this.tokenizer, this.parts.text, slice);
       group.push(tokenized);
       units += tokenized.unitCount;
-      if (units >= UNITS_PER_CALL) {
+      if (units >= UNITS_PER_CALL || group.length === TEXTS_PER_CALL) {
         yield group;
         group = [];
         units = 0;

@@ -195,29 +195,6 @@ test('predict prints a table, JSON and JSON lines, and writes a page', async (t)
   t.is(JSON.parse(lines.stdout).entities.length, 2 * entities.length);
 });
 
-test('JSON lines on standard input come back in order, bad ones in their place', async (t) => {
-  const [sentence] = await knownSentences();
-  const input = `{"id": 1, "text": ${JSON.stringify(sentence)}}\n\nnonsense\n{"id": "x", "text": ""}\n{"id": 4}\n`;
-  const { code, stdout, stderr } = await runCli(['predict', '--model', model], { input });
-  t.is(code, 3);
-  t.is(stderr, '');
-  const lines = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  t.deepEqual(
-    lines.map(({ id }) => id),
-    [1, undefined, 'x', 4],
-  );
-  t.true(lines[0].entities.length > 0);
-  t.is(lines[1].error.code, 'ERR_INVALID_DATA');
-  t.regex(lines[1].error.message, /line 3/);
-  t.deepEqual(lines[2].entities, []);
-  const strict = await runCli(['predict', '--model', model, '--strict'], { input });
-  t.is(strict.code, 3);
-  t.regex(strict.stderr, /line 3/);
-});
-
 async function knownSentences(): Promise<string[]> {
   const text = await readFile(files.trainData, 'utf8');
   return text

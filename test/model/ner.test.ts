@@ -233,10 +233,55 @@ test('abort signals end calls with ERR_ABORTED: before, in the queue and while r
   t.is((await ner.predict('王小明')).windows, 1);
 });
 
+test('a list may be changed as soon as predict has returned', async (t) => {
+  const texts = await knownTexts();
+  const expected = await ner.predict(texts);
+  for (const change of [
+    (list: string[]) => list.reverse(),
+    (list: string[]) => list.push('王小明'),
+    (list: string[]) => list.splice(0),
+  ]) {
+    const list = [...texts];
+    const predictions = ner.predict(list);
+    change(list);
+    t.deepEqual(await predictions, expected);
+  }
+});
+
+test('many calls at once may share a signal without a warning', async (t) => {
+  const warnings: Error[] = [];
+  const listen = (warning: Error) => warnings.push(warning);
+  process.on('warning', listen);
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 30 }, () => ner.predict('王小明在北京', { signal })));
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', listen);
+  t.deepEqual(warnings, []);
+});
+
+test('200,000 blank texts have 200,000 predictions', async (t) => {
+  const predictions = await ner.predict(Array.from({ length: 200_000 }, (_, k) => ' '.repeat(k % 2)));
+  t.is(predictions.length, 200_000);
+  t.true(predictions.every(({ entities, windows }) => entities.length === 0 && windows === 0));
+});
+
 test('misuse rejects with ERR_INVALID_ARGUMENT and names the argument', async (t) => {
   const wrong = [
     ner.predict(undefined as unknown as string),
     ner.predict([1] as unknown as string[]),
+    ner.predict(new Array<string>(3)),
+    ner.predict(Object.assign(new Array<string>(3), { 0: '王', 2: '明' })),
+    ner.predict(new Set(['王']) as unknown as string[]),
+    ner.predict('王', null as unknown as object),
+    ner.predict('王', { signal: new AbortController() as unknown as AbortSignal }),
+    ner.predict('王', { signal: null as unknown as AbortSignal }),
+    ner.predictStream('王小明').next(),
+    ner.predictStream(7 as unknown as string[]).next(),
+    ner.predictStream(['王'], { signal: {} as AbortSignal }).next(),
+    ner
+      .predictStream(['王', 7 as unknown as string])
+      .next()
+      .then(() => ner.predictStream([7 as unknown as string]).next()),
     ner.predict('王', { minScore: 2 }),
     ner.predict('王', { minscore: 0.5 } as object),
     AlbertNer.load(directory, { device: 'gpu' }),
