@@ -7,6 +7,13 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AlbertNerError } from '../lib/errors.js';
+import { isLfsPointer, LFS_REMEDY } from '../lib/files.js';
+
+/**
+ * Of any encoder. Unlike every other size the number of layers is none of a tensor's, so where layers share weights no file bounds
+ * it. The addon has the same limit.
+ */
+export const MAX_LAYERS = 1024;
 
 export interface EncoderConfig {
   /** Where positions and types are added: google in the embedding width, bright in the hidden width. */
@@ -101,6 +108,8 @@ export function parseHuggingFaceConfig(json: unknown, file: string): EncoderConf
   const initializerRange = Number(values.initializer_range ?? 0.02);
   if (!(initializerRange > 0 && initializerRange <= 1))
     throw fail('initializer_range', 'a number in (0, 1]', values.initializer_range);
+  if (size('num_hidden_layers') > MAX_LAYERS)
+    throw fail('num_hidden_layers', `at most ${MAX_LAYERS}`, values.num_hidden_layers);
   const config: EncoderConfig = {
     layout: own.layout ?? 'google',
     vocabSize: size('vocab_size'),
@@ -219,13 +228,10 @@ export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new AlbertNerError(
-      'ERR_CHECKPOINT_UNREADABLE',
-      `${file} is not JSON: ${(cause as Error).message}`,
-      {
-        details: { file, reason: 'E_JSON' },
-        cause,
-      },
-    );
+    const why = isLfsPointer(Buffer.from(text)) ? LFS_REMEDY : (cause as Error).message;
+    throw new AlbertNerError('ERR_CHECKPOINT_UNREADABLE', `${file} is not JSON: ${why}`, {
+      details: { file, reason: 'E_JSON' },
+      cause,
+    });
   }
 }

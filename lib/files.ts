@@ -1,10 +1,11 @@
 /** Files written so that no reader ever sees half of one, and files read with clear errors. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import { AlbertNerError } from './errors.js';
 
@@ -60,6 +61,50 @@ export async function replaceFiles<T>(
     return result;
   } finally {
     await rm(staging, { recursive: true, force: true });
+  }
+}
+
+const LFS_POINTER = 'version https://git-lfs.github.com/spec/';
+/** What to say of a text for which `isLfsPointer` is true. */
+export const LFS_REMEDY = 'it is a pointer of Git LFS, not the file itself; fetch that with: git lfs pull';
+
+/** Whether a file is what a repository holds in place of a large one that wasn't fetched. Its first bytes tell. */
+export function isLfsPointer(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0, LFS_POINTER.length)).toString('latin1') === LFS_POINTER;
+}
+
+/** Hex digest of text as UTF-8. */
+export function sha256Text(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** Times a reader of a folder begins anew when it is written meanwhile, and what it waits for the writer to come to an end. */
+const MOST_READS = 20;
+const WRITER_WAIT_MS = 25;
+
+/**
+ * What `read` makes of a folder that `replaceFiles` writes, all of it of one state: when the mark was replaced meanwhile, or is
+ * missing while a writer is at work, `read` begins anew. The last attempt's result or error counts.
+ */
+export async function readFolder<T>(directory: string, mark: string, read: () => Promise<T>): Promise<T> {
+  const state = async () => {
+    const { ino, mtimeNs, size } = await stat(join(directory, mark), { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  };
+  const stateOrNone = () => state().catch(() => null);
+  for (let attempt = 1; ; attempt += 1) {
+    const before = await stateOrNone();
+    const outcome = await read().then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+    const after = await stateOrNone();
+    const isWritten = before !== after || (after === null && existsSync(join(directory, STAGING_FOLDER)));
+    if (!isWritten || attempt === MOST_READS) {
+      if ('error' in outcome) throw outcome.error;
+      return outcome.value;
+    }
+    await wait(WRITER_WAIT_MS);
   }
 }
 

@@ -6,6 +6,10 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { AlbertNerError, type ErrorDetails } from '../../lib/errors.js';
+import { isLfsPointer, LFS_REMEDY } from '../../lib/files.js';
+
+/** A pointer of Git LFS is shorter than this, by its specification. */
+const MOST_LFS_BYTES = 1024;
 
 /** ERR_CHECKPOINT_UNREADABLE of a file that can't be what it should be. */
 export function unreadable(
@@ -30,7 +34,7 @@ export class CheckpointFile {
     this.size = size;
   }
 
-  /** Rejects with ERR_MODEL_NOT_FOUND when it can't be opened, E_IO when it isn't a regular file. */
+  /** Rejects with ERR_MODEL_NOT_FOUND when it can't be opened, E_IO when it isn't a regular file, E_LFS when it is a pointer to one. */
   static async open(path: string): Promise<CheckpointFile> {
     let handle: FileHandle;
     try {
@@ -44,9 +48,16 @@ export class CheckpointFile {
     }
     const stats = await handle.stat();
     const file = new CheckpointFile(path, handle, stats.size);
-    if (stats.isFile()) return file;
+    const problem = await file.problem(stats.isFile());
+    if (problem === null) return file;
     await handle.close();
-    throw file.refusal('E_IO', 'it is not a regular file', 0);
+    throw problem;
+  }
+
+  private async problem(isRegular: boolean): Promise<AlbertNerError | null> {
+    if (!isRegular) return this.refusal('E_IO', 'it is not a regular file', 0);
+    if (this.size > MOST_LFS_BYTES) return null;
+    return isLfsPointer(await this.bytes(0, this.size)) ? this.refusal('E_LFS', LFS_REMEDY, 0) : null;
   }
 
   refusal(reason: string, what: string, byteOffset: number, details: ErrorDetails = {}): AlbertNerError {

@@ -36,6 +36,8 @@ const MAX_RANK = 8;
 /** Object of tensors, tensor, its lists. */
 const MAX_DEPTH = 4;
 const ALIGNMENT = 8;
+/** Read and hashed at once: a millisecond of the event loop. */
+const LOAD_CHUNK_BYTES = 1 << 20;
 
 /**
  * Rejects with ERR_MODEL_NOT_FOUND when the file can't be opened, else with ERR_CHECKPOINT_UNREADABLE, byte offset and
@@ -48,6 +50,66 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
   } finally {
     await file.close();
   }
+}
+
+/** A whole file in memory: header, hash and values are of the very same bytes, whatever happens to the file meanwhile. */
+export interface LoadedSafetensors extends SafetensorsHeader {
+  path: string;
+  /** On shared memory, as the addon takes it. */
+  bytes: Uint8Array<SharedArrayBuffer>;
+  /** Hex digest. */
+  sha256: string;
+}
+
+/**
+ * Opens a file once and reads it once. Rejects as `readSafetensorsHeader` does, before it reads more than the header of a file that
+ * is none, and with E_TRUNCATED when the file shrinks meanwhile, E_IO when it grows.
+ */
+export async function loadSafetensors(path: string): Promise<LoadedSafetensors> {
+  const file = await CheckpointFile.open(path);
+  try {
+    await readHeader(file);
+    const bytes = new Uint8Array(new SharedArrayBuffer(file.size));
+    const hash = createHash('sha256');
+    for (let position = 0; position < file.size; position += LOAD_CHUNK_BYTES) {
+      const chunk = bytes.subarray(position, position + LOAD_CHUNK_BYTES);
+      await file.read(chunk, position);
+      hash.update(chunk);
+    }
+    await file.checkUnchanged();
+    const header = await readHeader(new LoadedFile(file, bytes));
+    return { ...header, path, bytes, sha256: hash.digest('hex') };
+  } finally {
+    await file.close();
+  }
+}
+
+/** What `readHeader` needs of a file, from its bytes in memory. */
+class LoadedFile implements HeaderSource {
+  readonly size: number;
+  private readonly file: CheckpointFile;
+  private readonly content: Uint8Array;
+
+  constructor(file: CheckpointFile, content: Uint8Array) {
+    this.file = file;
+    this.content = content;
+    this.size = content.length;
+  }
+
+  async bytes(position: number, length: number): Promise<Buffer> {
+    return Buffer.from(this.content.slice(position, position + length));
+  }
+
+  refusal(...args: Parameters<CheckpointFile['refusal']>): AlbertNerError {
+    return this.file.refusal(...args);
+  }
+}
+
+/** The values of an int32 tensor of a loaded file. */
+export function int32Values({ path, bytes }: LoadedSafetensors, tensor: TensorInfo): Int32Array {
+  checkDtype(path, tensor, 'I32');
+  // A copy: the tensor need not begin at a multiple of four.
+  return new Int32Array(Uint8Array.from(bytes.subarray(tensor.begin, tensor.end)).buffer);
 }
 
 /** The tensors of a file as every checkpoint has them. Rejects as `readSafetensorsHeader` does. */
@@ -70,7 +132,9 @@ export async function openSafetensors(path: string): Promise<Checkpoint> {
   }
 }
 
-async function readHeader(file: CheckpointFile): Promise<SafetensorsHeader> {
+type HeaderSource = Pick<CheckpointFile, 'size' | 'bytes' | 'refusal'>;
+
+async function readHeader(file: HeaderSource): Promise<SafetensorsHeader> {
   const { size: fileSize } = file;
   if (fileSize < LENGTH_BYTES) throw file.refusal('E_TRUNCATED', `it has ${fileSize} bytes`, fileSize);
   const headerBytes = (await file.bytes(0, LENGTH_BYTES)).readBigUInt64LE();
@@ -91,7 +155,7 @@ async function readHeader(file: CheckpointFile): Promise<SafetensorsHeader> {
   return { metadata, tensors, fileSize };
 }
 
-function parseHeader(bytes: Buffer, file: CheckpointFile): Map<string, StrictJson> {
+function parseHeader(bytes: Buffer, file: HeaderSource): Map<string, StrictJson> {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -110,7 +174,7 @@ function parseHeader(bytes: Buffer, file: CheckpointFile): Map<string, StrictJso
   return value;
 }
 
-function readMetadata(value: StrictJson | undefined, file: CheckpointFile): Map<string, string> {
+function readMetadata(value: StrictJson | undefined, file: HeaderSource): Map<string, string> {
   const metadata = new Map<string, string>();
   if (value === undefined) return metadata;
   if (!(value instanceof Map)) throw file.refusal('E_HEADER', '__metadata__ is not an object', LENGTH_BYTES);
@@ -122,7 +186,7 @@ function readMetadata(value: StrictJson | undefined, file: CheckpointFile): Map<
   return metadata;
 }
 
-function readEntry(name: string, entry: StrictJson, dataStart: number, file: CheckpointFile): TensorInfo {
+function readEntry(name: string, entry: StrictJson, dataStart: number, file: HeaderSource): TensorInfo {
   const fail = (reason: string, what: string, byteOffset = LENGTH_BYTES) =>
     file.refusal(reason, `tensor ${JSON.stringify(name.slice(0, 80))} ${what}`, byteOffset, {
       tensor: name,
@@ -154,7 +218,7 @@ function readEntry(name: string, entry: StrictJson, dataStart: number, file: Che
 }
 
 /** The tensors, in order, must fill the file from the header to its end without hole or overlap. */
-function checkLayout(tensors: readonly TensorInfo[], dataStart: number, file: CheckpointFile): void {
+function checkLayout(tensors: readonly TensorInfo[], dataStart: number, file: HeaderSource): void {
   const fileSize = file.size;
   let expected = dataStart;
   for (const { name, begin, end } of tensors) {
@@ -289,36 +353,23 @@ function wrongTensor(name: string): AlbertNerError {
 }
 
 /** Values of one float32 tensor. */
-export async function readTensor(
-  file: string,
-  { name, dtype, begin, end }: TensorInfo,
-): Promise<Float32Array> {
-  return new Float32Array(await readElements(file, { name, dtype, begin, end }, 'F32'));
-}
-
-/** Values of one int32 tensor. */
-export async function readInt32Tensor(file: string, tensor: TensorInfo): Promise<Int32Array> {
-  return new Int32Array(await readElements(file, tensor, 'I32'));
-}
-
-async function readElements(
-  file: string,
-  { name, dtype, begin, end }: Omit<TensorInfo, 'shape'>,
-  expected: string,
-): Promise<ArrayBuffer> {
-  if (dtype !== expected) {
-    throw new AlbertNerError(
-      'ERR_CHECKPOINT_MISMATCH',
-      `Expected ${expected} for ${name} but received ${dtype}`,
-      { details: { file, tensor: name } },
-    );
-  }
-  const opened = await CheckpointFile.open(file);
+export async function readTensor(path: string, tensor: TensorInfo): Promise<Float32Array> {
+  checkDtype(path, tensor, 'F32');
+  const file = await CheckpointFile.open(path);
   try {
-    const bytes = new ArrayBuffer(end - begin);
-    await opened.read(new Uint8Array(bytes), begin);
-    return bytes;
+    const values = new Float32Array((tensor.end - tensor.begin) / Float32Array.BYTES_PER_ELEMENT);
+    await file.read(new Uint8Array(values.buffer), tensor.begin);
+    return values;
   } finally {
-    await opened.close();
+    await file.close();
   }
+}
+
+function checkDtype(file: string, { name, dtype }: TensorInfo, expected: string): void {
+  if (dtype === expected) return;
+  throw new AlbertNerError(
+    'ERR_CHECKPOINT_MISMATCH',
+    `Expected ${expected} for ${name} but received ${dtype}`,
+    { details: { file, tensor: name } },
+  );
 }

@@ -3,7 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
-  readSafetensorsHeader,
+  loadSafetensors,
   type StoredDtype,
   type TensorInfo,
   type WritableTensor,
@@ -18,7 +18,7 @@ import {
 } from '../../albert/encoder-config.js';
 import { selectEncoderTensors } from '../../albert/name-map.js';
 import { AlbertNerError } from '../errors.js';
-import { replaceFiles, writeFileAtomic } from '../files.js';
+import { readFolder, replaceFiles, writeFileAtomic } from '../files.js';
 import type { NativeTensor, NativeTensorEntry, NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
 
@@ -35,6 +35,8 @@ export interface EncoderFolder {
   vocab: Vocab;
   /** Only the tensors the encoder needs, under canonical names. */
   weights: NativeTensorFile;
+  /** Of the file of weights. */
+  sha256: string;
   /** What is odd but no error: a vocabulary smaller than the embedding, tensors nobody knows. */
   warnings: string[];
 }
@@ -44,6 +46,10 @@ export interface EncoderFolder {
  * ERR_CHECKPOINT_UNREADABLE when one is damaged.
  */
 export async function readEncoderFolder(directory: string): Promise<EncoderFolder> {
+  return readFolder(directory, CONFIG_FILE, () => readOnce(directory));
+}
+
+async function readOnce(directory: string): Promise<EncoderFolder> {
   await checkFiles(directory);
   const configFile = join(directory, CONFIG_FILE);
   const config = parseHuggingFaceConfig(
@@ -52,11 +58,11 @@ export async function readEncoderFolder(directory: string): Promise<EncoderFolde
   );
   const vocab = await Vocab.read(join(directory, VOCAB_FILE));
   const path = join(directory, WEIGHTS_FILE);
-  const { tensors: available } = await readSafetensorsHeader(path);
+  const { tensors: available, bytes, sha256 } = await loadSafetensors(path);
   const { tensors, unknown } = selectEncoderTensors(available, config, path);
   const warnings = checkVocabSize(vocab, config, directory);
   if (unknown.length > 0) warnings.push(`${path}: unused tensors ${unknown.slice(0, 5).join(', ')}`);
-  return { config, vocab, weights: { path, tensors: tensors.map(asNativeEntry) }, warnings };
+  return { config, vocab, weights: { path, bytes, tensors: tensors.map(asNativeEntry) }, sha256, warnings };
 }
 
 /** The dtype is checked by the addon, which knows what it can convert. */
@@ -148,12 +154,12 @@ function isPooler({ name }: { name: string }): boolean {
 /** The pretraining heads of an encoder folder, for the addon; null when it holds none. */
 export async function readPretrainingHeads(directory: string): Promise<NativeTensorFile | null> {
   const path = join(directory, WEIGHTS_FILE);
-  const { tensors } = await readSafetensorsHeader(path);
+  const { tensors, bytes } = await loadSafetensors(path);
   const heads = tensors
     .map((tensor) => ({
       ...asNativeEntry(tensor),
       name: tensor.name.replace(/^albert\.pooler\./, 'pooler.'),
     }))
     .filter((tensor) => /^(pooler|predictions|sop_classifier)\./.test(tensor.name));
-  return heads.some(({ name }) => name.startsWith('predictions.')) ? { path, tensors: heads } : null;
+  return heads.some(({ name }) => name.startsWith('predictions.')) ? { path, bytes, tensors: heads } : null;
 }

@@ -77,7 +77,6 @@ export async function importTagger(
   }
   const { weights } = await writeModelDirectory(output, {
     description: {
-      formatVersion: 1,
       encoder,
       head: { hiddenSize, dropout: DROPOUT, layer: -2, ngramWidth: 0 },
       labels: [...tagSet.labels],

@@ -2,10 +2,10 @@
 
 import type { EntityReport } from '../evaluation/entity-f1.js';
 import { formatReport } from '../evaluation/report.js';
-import type { ModelDescription } from './model-directory.js';
+import type { ModelContent } from './model-directory.js';
 
 /** Markdown: what the model finds, what it was trained on, how it scored, how to use it. */
-export function modelCard(description: Omit<ModelDescription, 'weights'>): string {
+export function modelCard(description: ModelContent['description']): string {
   const { encoder, head, labels, scheme, text, scores, training } = description;
   const features = {
     '-2': 'the second-to-last layer',

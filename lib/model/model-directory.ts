@@ -3,26 +3,28 @@
  * config.json a model directory is an encoder folder as well.
  *
  * model.json and config.json are the commit marks of model and encoder. Files are written aside; then the marks are
- * removed, the others are renamed into place, and the marks last; model.json holds the hash of the weights. A process
- * killed at any moment leaves a whole model or none, never a mixture.
+ * removed, the others are renamed into place, and the marks last; model.json holds hashes of everything that changes what
+ * the model says. A process killed at any moment leaves a whole model or none, never a mixture, and a reader that comes
+ * meanwhile gets one model, never parts of two.
  */
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
-  readInt32Tensor,
-  readSafetensorsHeader,
+  int32Values,
+  type LoadedSafetensors,
+  loadSafetensors,
   type StoredDtype,
   type TensorInfo,
   type WritableTensor,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
-import { parseJson } from '../../albert/encoder-config.js';
+import { MAX_LAYERS, parseJson } from '../../albert/encoder-config.js';
 import { selectEncoderTensors } from '../../albert/name-map.js';
 import { MAX_NGRAM_WIDTH } from '../config/schema.js';
 import { AlbertNerError } from '../errors.js';
-import { replaceFiles, sha256File, writeFileAtomic } from '../files.js';
+import { readFolder, replaceFiles, sha256Text, writeFileAtomic } from '../files.js';
 import { TagSet } from '../labels/scheme.js';
 import type { NativeTensorFile } from '../native/binding.js';
 import { Vocab } from '../text/vocab.js';
@@ -37,7 +39,8 @@ import {
 } from './encoder-folder.js';
 
 const CARD_FILE = 'README.md';
-const FORMAT_VERSION = 1;
+/** Version 1 had no hashes but that of the weights. */
+const FORMAT_VERSION = 2;
 /** Names of the encoder's tensors in a model directory start with this, as in transformers' task models. */
 export const ENCODER_PREFIX = 'albert.';
 const HEAD_NAMES = /^(bilstm|classifier|crf|mix|ngrams)\./;
@@ -51,7 +54,7 @@ const encoderSchema = z.strictObject({
   vocabSize: positiveInteger,
   embeddingSize: positiveInteger,
   hiddenSize: positiveInteger,
-  layerCount: positiveInteger,
+  layerCount: positiveInteger.max(MAX_LAYERS),
   groupCount: positiveInteger,
   headCount: positiveInteger,
   intermediateSize: positiveInteger,
@@ -63,8 +66,10 @@ const encoderSchema = z.strictObject({
   typeVocabSize: positiveInteger,
 });
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
 const descriptionSchema = z.strictObject({
-  formatVersion: z.literal(FORMAT_VERSION),
+  formatVersion: z.union([z.literal(1), z.literal(FORMAT_VERSION)]),
   encoder: encoderSchema,
   /** hiddenSize is per direction. */
   head: z.strictObject({
@@ -89,9 +94,11 @@ const descriptionSchema = z.strictObject({
     .nullable(),
   weights: z.strictObject({
     file: z.literal(WEIGHTS_FILE),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    sha256,
     bytes: positiveInteger,
   }),
+  /** Of all else that changes what the model says; null in version 1. */
+  hashes: z.strictObject({ vocab: sha256, labels: sha256, settings: sha256 }).nullable().default(null),
 });
 
 /** The content of model.json. */
@@ -108,50 +115,112 @@ export interface ModelDirectory {
 
 /**
  * Rejects with ERR_MODEL_NOT_FOUND (no directory, no model.json), ERR_CHECKPOINT_UNREADABLE (damaged, wrong hash),
- * ERR_CHECKPOINT_MISMATCH (format, names, shapes), ERR_LABELS_MISMATCH (labels and weights disagree).
+ * ERR_CHECKPOINT_MISMATCH (format, names, shapes), ERR_LABELS_MISMATCH (labels and weights disagree, or labels were changed).
  */
 export async function readModelDirectory(directory: string): Promise<ModelDirectory> {
-  const description = parseDescription(await readDescription(directory), join(directory, DESCRIPTION_FILE));
-  const path = join(directory, WEIGHTS_FILE);
-  const vocab = await Vocab.read(join(directory, VOCAB_FILE));
-  const { tensors } = await readSafetensorsHeader(path);
-  const sha256 = await sha256File(path);
-  if (sha256 !== description.weights.sha256) {
-    throw new AlbertNerError(
-      'ERR_CHECKPOINT_UNREADABLE',
-      `${path} isn't the file ${DESCRIPTION_FILE} was written for: its SHA-256 differs`,
-      { details: { file: path, reason: 'E_HASH' } },
-    );
-  }
+  return readFolder(directory, DESCRIPTION_FILE, () => readOnce(directory));
+}
+
+async function readOnce(directory: string): Promise<ModelDirectory> {
+  const file = join(directory, DESCRIPTION_FILE);
+  const description = parseDescription(await readDescription(directory), file);
+  const vocabFile = join(directory, VOCAB_FILE);
+  const vocab = await Vocab.read(vocabFile);
+  const weights = await loadSafetensors(join(directory, WEIGHTS_FILE));
+  checkWeights(description, weights);
   if (vocab.size > description.encoder.vocabSize) {
     throw new AlbertNerError(
       'ERR_CHECKPOINT_MISMATCH',
       `${directory}: the vocabulary has ${vocab.size} entries but the embedding ${description.encoder.vocabSize}`,
-      { details: { file: join(directory, VOCAB_FILE), reason: 'E_VOCAB' } },
+      { details: { file: vocabFile, reason: 'E_VOCAB' } },
     );
   }
+  const { path, bytes, tensors } = weights;
   const encoder = tensors.filter(({ name }) => name.startsWith(ENCODER_PREFIX));
   const head = tensors.filter(({ name }) => HEAD_NAMES.test(name) && name !== NGRAM_KEYS);
   const keys = tensors.find(({ name }) => name === NGRAM_KEYS);
   checkLabels(description, head.find(({ name }) => name === 'crf.end_transitions')?.shape[0], directory);
   const selected = selectEncoderTensors(encoder, description.encoder, path).tensors;
+  checkHashes(description, vocab, directory);
   return {
     description,
     vocab,
-    encoderWeights: { path, tensors: selected.map(asNativeEntry) },
-    headWeights: { path, tensors: head.map(asNativeEntry) },
-    ngramKeys: keys ? await readNgramKeys(path, keys) : new Int32Array(0),
+    encoderWeights: { path, bytes, tensors: selected.map(asNativeEntry) },
+    headWeights: { path, bytes, tensors: head.map(asNativeEntry) },
+    ngramKeys: keys ? readNgramKeys(weights, keys) : new Int32Array(0),
   };
 }
 
+function hashError(file: string, what: string): AlbertNerError {
+  return new AlbertNerError('ERR_CHECKPOINT_UNREADABLE', `${file} ${what}`, {
+    details: { file, reason: 'E_HASH' },
+  });
+}
+
+function checkWeights({ weights }: ModelDescription, { path, sha256: found }: LoadedSafetensors): void {
+  if (found === weights.sha256) return;
+  throw hashError(path, `isn't the file ${DESCRIPTION_FILE} was written for: its SHA-256 differs`);
+}
+
+/** What a model says depends on these and on nothing else in its directory. */
+function hashesOf(
+  {
+    labels,
+    scheme,
+    encoder,
+    head,
+    text,
+  }: Pick<ModelDescription, 'labels' | 'scheme' | 'encoder' | 'head' | 'text'>,
+  vocab: Vocab,
+): NonNullable<ModelDescription['hashes']> {
+  return {
+    // Of the entries, whatever ends their lines.
+    vocab: sha256Text(vocab.serialize()),
+    labels: sha256Text(JSON.stringify({ labels, scheme })),
+    settings: sha256Text(JSON.stringify([encoder, head, text].map(sortedEntries))),
+  };
+}
+
+function sortedEntries(object: object): [string, unknown][] {
+  const defined = Object.entries(object).filter(([, value]) => value !== undefined);
+  return defined.sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Last: what doesn't fit together has a better message. */
+function checkHashes(description: ModelDescription, vocab: Vocab, directory: string): void {
+  if (description.hashes === null) return;
+  const hashes = hashesOf(description, vocab);
+  if (hashes.vocab !== description.hashes.vocab) {
+    throw hashError(
+      join(directory, VOCAB_FILE),
+      `isn't the vocabulary ${DESCRIPTION_FILE} was written for: its SHA-256 differs`,
+    );
+  }
+  if (hashes.labels !== description.hashes.labels) {
+    throw new AlbertNerError(
+      'ERR_LABELS_MISMATCH',
+      `${directory}: labels or scheme in ${DESCRIPTION_FILE} aren't those the weights learned; rename labels where ` +
+        'the entities are used',
+      { details: { file: directory } },
+    );
+  }
+  if (hashes.settings !== description.hashes.settings) {
+    throw hashError(
+      join(directory, DESCRIPTION_FILE),
+      'was changed where it describes encoder, head or text',
+    );
+  }
+}
+
 /** Strictly ascending, as look-ups take for granted. */
-async function readNgramKeys(path: string, tensor: TensorInfo): Promise<Int32Array> {
+function readNgramKeys(weights: LoadedSafetensors, tensor: TensorInfo): Int32Array {
+  const { path } = weights;
   const fail = (what: string) =>
     new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `${path}: ${NGRAM_KEYS} ${what}`, {
       details: { file: path, tensor: NGRAM_KEYS, reason: 'E_NGRAMS' },
     });
   if (tensor.shape.length !== 1) throw fail(`has the shape [${tensor.shape.join(', ')}], not [R]`);
-  const keys = await readInt32Tensor(path, tensor);
+  const keys = int32Values(weights, tensor);
   const place = keys.findIndex((key, k) => k > 0 && keys[k - 1] >= key);
   if (place >= 0) throw fail(`isn't ascending at place ${place}`);
   return keys;
@@ -162,14 +231,19 @@ async function readDescription(directory: string): Promise<string> {
     return await readFile(join(directory, DESCRIPTION_FILE), 'utf8');
   } catch (cause) {
     const names: string[] = await readdir(directory).catch(() => []);
-    const why = names.includes(WEIGHTS_FILE)
-      ? `it has weights but no ${DESCRIPTION_FILE}: writing it was interrupted; train or copy it again`
-      : 'make one with: albert-ner train';
+    const why = missingDescription(directory, names);
     throw new AlbertNerError('ERR_MODEL_NOT_FOUND', `No model in ${directory}: ${why}`, {
       details: { file: join(directory, DESCRIPTION_FILE) },
       cause,
     });
   }
+}
+
+function missingDescription(directory: string, names: readonly string[]): string {
+  if (!names.includes(WEIGHTS_FILE)) return 'make one with: albert-ner train';
+  if (names.includes(CONFIG_FILE))
+    return `it is an encoder without a tagger; train one on it with: albert-ner train --encoder ${directory}`;
+  return `it has weights but no ${DESCRIPTION_FILE}: writing it was interrupted; train or copy it again`;
 }
 
 function parseDescription(text: string, file: string): ModelDescription {
@@ -206,7 +280,7 @@ function checkLabels(
 }
 
 export interface ModelContent {
-  description: Omit<ModelDescription, 'weights'>;
+  description: Omit<ModelDescription, 'formatVersion' | 'weights' | 'hashes'>;
   vocab: Vocab;
   /** albert.*, bilstm.*, classifier.*, crf.*, with a mix of layers mix.*, with n-grams ngrams.* */
   tensors: readonly WritableTensor[];
@@ -227,20 +301,34 @@ export function writeModelDirectory(
     await writeFileAtomic(join(staging, VOCAB_FILE), vocab.serialize());
     await writeFileAtomic(join(staging, CARD_FILE), card);
     await writeFileAtomic(join(staging, CONFIG_FILE), formatEncoderConfig(description.encoder));
-    const whole: ModelDescription = { ...description, weights: { file: WEIGHTS_FILE, sha256, bytes } };
+    const whole: ModelDescription = {
+      formatVersion: FORMAT_VERSION,
+      ...description,
+      weights: { file: WEIGHTS_FILE, sha256, bytes },
+      hashes: hashesOf(description, vocab),
+    };
     await writeFileAtomic(join(staging, DESCRIPTION_FILE), `${JSON.stringify(whole, null, 2)}\n`);
     return whole;
   });
 }
 
-/** Puts other scores into a model directory, and a card that shows them. The weights stay as they are. */
+/**
+ * Puts other scores into a model directory, and a card that shows them. The weights stay as they are; a description of version 1
+ * becomes one of version 2.
+ */
 export async function replaceScores(
   directory: string,
   scores: ModelDescription['scores'],
   card: (description: ModelDescription) => string,
 ): Promise<void> {
   const file = join(directory, DESCRIPTION_FILE);
-  const description = { ...parseDescription(await readDescription(directory), file), scores };
+  const { description: found, vocab } = await readModelDirectory(directory);
+  const description: ModelDescription = {
+    ...found,
+    formatVersion: FORMAT_VERSION,
+    scores,
+    hashes: hashesOf(found, vocab),
+  };
   await writeFileAtomic(join(directory, CARD_FILE), card(description));
   await writeFileAtomic(file, `${JSON.stringify(description, null, 2)}\n`);
 }

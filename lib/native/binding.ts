@@ -90,9 +90,15 @@ export interface NativeTensorEntry {
   end: number;
 }
 
-/** Tensors to read from a file. The addon checks ranges, shapes and finiteness again; it never parses the header. */
+/**
+ * Tensors of a file that was read. The addon checks ranges, shapes and finiteness again; it never parses the header and opens no
+ * file, so what was hashed is what it loads.
+ */
 export interface NativeTensorFile {
+  /** For messages. */
   path: string;
+  /** All of the file, on shared memory: nothing can detach it while the session's thread reads. */
+  bytes: Uint8Array<SharedArrayBuffer>;
   tensors: NativeTensorEntry[];
 }
 

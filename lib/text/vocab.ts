@@ -5,6 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { AlbertNerError } from '../errors.js';
+import { isLfsPointer, LFS_REMEDY } from '../files.js';
 
 const MAX_LINES = 1_000_000;
 const REQUIRED = ['[PAD]', '[UNK]', '[CLS]', '[SEP]'] as const;
@@ -49,6 +50,7 @@ export class Vocab {
    * a million lines. A byte order mark and the '\r' of CRLF line ends are dropped.
    */
   static parse(bytes: Uint8Array, file = 'vocabulary'): Vocab {
+    if (isLfsPointer(bytes)) throw unreadable(file, LFS_REMEDY);
     let text: string;
     try {
       text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -3,7 +3,7 @@
  * them. One file, renamed into place: a kill at any moment leaves the previous one or this one.
  */
 
-import { readSafetensorsHeader, writeSafetensors } from '../../albert/convert/safetensors.js';
+import { loadSafetensors, writeSafetensors } from '../../albert/convert/safetensors.js';
 import { AlbertNerError } from '../errors.js';
 import type { NativeTensor, NativeTensorEntry, NativeTensorFile } from '../native/binding.js';
 
@@ -41,7 +41,7 @@ export async function loadCheckpoint<State extends { formatVersion: number }>(
   file: string,
   kind: CheckpointKind,
 ): Promise<LoadedCheckpoint<State>> {
-  const { metadata, tensors } = await readSafetensorsHeader(file);
+  const { metadata, tensors, bytes } = await loadSafetensors(file);
   const text = metadata.get(kind.metadataKey);
   if (text === undefined) {
     throw new AlbertNerError('ERR_CHECKPOINT_MISMATCH', `${file} is not a checkpoint of a ${kind.name}`, {
@@ -51,6 +51,7 @@ export async function loadCheckpoint<State extends { formatVersion: number }>(
   const state = parseState(text, file, kind) as State;
   const part = (name: string): NativeTensorFile => ({
     path: file,
+    bytes,
     tensors: tensors
       .filter((tensor) => tensor.name.startsWith(`${name}.`))
       .map((tensor) => ({ ...tensor, name: tensor.name.slice(name.length + 1) }) as NativeTensorEntry),

@@ -10,7 +10,6 @@ import { readCorpus } from '../data/corpus.js';
 import { type Example, toExamples } from '../data/examples.js';
 import type { CorpusWarning, LabelledSentence } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
-import { sha256File } from '../files.js';
 import { TagSet } from '../labels/scheme.js';
 import { type EncoderFolder, readEncoderFolder } from '../model/encoder-folder.js';
 import type { TextOptions } from '../model/packing.js';
@@ -225,7 +224,7 @@ async function runIdentity(
     config;
   const { corpora: wanted } = train;
   return {
-    encoder: await sha256File(encoder.weights.path),
+    encoder: encoder.sha256,
     data: hashData(data),
     corpora_epochs: wanted.map(({ epochs }) => epochs),
     corpora_ngrams: wanted.map(({ ngrams }) => ngrams),

@@ -34,7 +34,6 @@ export async function publishModel(
   { reports, epoch, step }: Progress,
 ): Promise<void> {
   const description = {
-    formatVersion: 1 as const,
     encoder: encoder.config,
     head: headOf(config),
     labels: [...tagSet.labels],

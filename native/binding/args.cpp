@@ -73,6 +73,20 @@ std::vector<uint8_t> to_uint8_vector(const Napi::Value& value, const std::string
   return to_vector<uint8_t>(value, name, napi_uint8_array, "a Uint8Array");
 }
 
+Bytes to_shared_bytes(const Napi::Value& value, const std::string& name) {
+  napi_typedarray_type type = napi_int8_array;
+  size_t length = 0;
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  const bool is_array = value.IsTypedArray() &&
+                        napi_get_typedarray_info(value.Env(), value, &type, &length, &data, &buffer,
+                                                 nullptr) == napi_ok;
+  // Of the two kinds of buffers the shared one is not an ArrayBuffer.
+  if (!is_array || type != napi_uint8_array || Napi::Value(value.Env(), buffer).IsArrayBuffer())
+    throw_invalid(name, "a Uint8Array on a SharedArrayBuffer", "something else");
+  return {static_cast<const char*>(data), length};
+}
+
 std::vector<int32_t> to_offsets(const Napi::Value& value, const std::string& name, size_t end) {
   std::vector<int32_t> offsets = to_int32_vector(value, name);
   check_argument(!offsets.empty() && offsets[0] == 0, name, "values that start with 0",

@@ -19,6 +19,14 @@ int64_t to_integer(const Napi::Value& value, const std::string& name);
 std::vector<int32_t> to_int32_vector(const Napi::Value& value, const std::string& name);
 /// Empty when the value is undefined.
 std::vector<int32_t> to_optional_int32_vector(const Napi::Value& value, const std::string& name);
+/// Memory of a typed array.
+struct Bytes {
+  const char* data = nullptr;
+  uint64_t size = 0;
+};
+/// The bytes of a Uint8Array on shared memory, not copied: no JavaScript can take it away or shorten it while a
+/// thread reads it and the array lives.
+Bytes to_shared_bytes(const Napi::Value& value, const std::string& name);
 std::vector<uint8_t> to_uint8_vector(const Napi::Value& value, const std::string& name);
 /// Packed offsets: starts at 0, never falls, ends at `end`.
 std::vector<int32_t> to_offsets(const Napi::Value& value, const std::string& name, size_t end);

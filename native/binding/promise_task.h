@@ -39,10 +39,13 @@ class PromiseTask {
   using Run = std::function<Result()>;
   using Convert = std::function<Napi::Value(Napi::Env, Result&)>;
 
-  /// Queues the call and returns its promise.
-  static Napi::Value start(runtime::Executor& executor, Napi::Object self, Run run, Convert convert) {
+  /// Queues the call and returns its promise. `kept`: an object whose memory `run` reads; none: undefined.
+  static Napi::Value start(runtime::Executor& executor, Napi::Object self, Run run, Convert convert,
+                           Napi::Value kept) {
     const Napi::Env env = self.Env();
     auto task = std::make_shared<PromiseTask>(env, self, std::move(run), std::move(convert));
+    if (kept.IsObject()) task->kept_ = Napi::Persistent(kept.As<Napi::Object>());
+    task->kept_.SuppressDestruct();
     task->environment_.add_pending(env);
     const Napi::Value promise = task->deferred_.Promise();
     executor.submit([task](bool running) {
@@ -96,12 +99,14 @@ class PromiseTask {
       // JavaScript can't run any more: nobody is left to hear.
     }
     self_.Reset();
+    kept_.Reset();
   }
 
   const LiveTask live_;
   Environment& environment_;
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference self_;
+  Napi::ObjectReference kept_;
   Run run_;
   Convert convert_;
   std::optional<Result> result_;

@@ -49,6 +49,8 @@ encoder::AlbertConfig to_encoder_config(const Napi::Value& value) {
   config.embedding_size = positive(object, "embeddingSize");
   config.hidden_size = positive(object, "hiddenSize");
   config.layer_count = positive(object, "layerCount");
+  // Unlike every other size it is none of a tensor's, so no file bounds it where layers share weights.
+  check_argument(config.layer_count <= 1024, "layerCount", "at most 1024", config.layer_count);
   config.group_count = positive(object, "groupCount");
   config.head_count = positive(object, "headCount");
   config.intermediate_size = positive(object, "intermediateSize");
@@ -116,10 +118,13 @@ model::HeadConfig to_head_config(const Napi::Value& value) {
   return config;
 }
 
-model::TensorFile to_tensor_file(const Napi::Value& value) {
+model::TensorFile to_tensor_file(const Napi::Value& value, const Napi::Value& shared) {
   const Napi::Object object = to_object(value, "file");
   model::TensorFile file;
   file.path = to_string(object.Get("path"), "path");
+  const Bytes bytes = to_shared_bytes(shared, "bytes");
+  file.bytes = bytes.data;
+  file.size = bytes.size;
   const Napi::Value list = object.Get("tensors");
   if (!list.IsArray()) throw_invalid("tensors", "an array", "something else");
   const Napi::Array tensors = list.As<Napi::Array>();

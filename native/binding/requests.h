@@ -14,7 +14,8 @@ namespace albert_ner::binding {
 
 encoder::AlbertConfig to_encoder_config(const Napi::Value& value);
 model::HeadConfig to_head_config(const Napi::Value& value);
-model::TensorFile to_tensor_file(const Napi::Value& value);
+/// `shared`: the value's `bytes`, which must live as long as the result.
+model::TensorFile to_tensor_file(const Napi::Value& value, const Napi::Value& shared);
 training::OptimizerConfig to_optimizer_config(const Napi::Value& value);
 training::LearningRates to_learning_rates(const Napi::Value& value);
 /// `tags` and `openTags` of a training request.

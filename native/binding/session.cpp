@@ -69,7 +69,8 @@ Napi::Value init_encoder(const Call& call) {
 
 Napi::Value load_encoder(const Call& call) {
   const encoder::AlbertConfig config = to_encoder_config(call.info[0]);
-  const model::TensorFile file = to_tensor_file(call.info[1]);
+  const Napi::Value bytes = bytes_of(call.info[1]);
+  const model::TensorFile file = to_tensor_file(call.info[1], bytes);
   return call.queue<Nothing>(
       [config, file](SessionState& state) {
         encoder::NamedTensors weights = model::read_tensors(file, encoder::weight_shapes(config));
@@ -77,7 +78,7 @@ Napi::Value load_encoder(const Call& call) {
         set_encoder(state, encoder::Albert(config, std::move(weights)), config.embedding_size);
         return Nothing();
       },
-      from_nothing);
+      from_nothing, {}, bytes);
 }
 
 Napi::Value init_head(const Call& call) {
@@ -93,13 +94,14 @@ Napi::Value init_head(const Call& call) {
 
 Napi::Value load_head(const Call& call) {
   const model::HeadConfig config = to_head_config(call.info[0]);
-  const model::TensorFile file = to_tensor_file(call.info[1]);
+  const Napi::Value bytes = bytes_of(call.info[1]);
+  const model::TensorFile file = to_tensor_file(call.info[1], bytes);
   return call.queue<Nothing>(
       [config, file](SessionState& state) {
         set_head(state, model::Head(config, file, model::head_device(state.device)));
         return Nothing();
       },
-      from_nothing);
+      from_nothing, {}, bytes);
 }
 
 using Tensors = std::vector<std::pair<std::string, at::Tensor>>;

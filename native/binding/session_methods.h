@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "binding/args.h"
 #include "binding/errors.h"
 #include "binding/promise_task.h"
 #include "binding/session.h"
@@ -35,15 +36,17 @@ struct Call {
     return cancellation;
   }
 
-  /// Queues `run(state)` on the session's thread; a queued call whose token was cancelled never runs.
+  /// Queues `run(state)` on the session's thread; a queued call whose token was cancelled never runs. `kept`
+  /// stays alive meanwhile.
   template <typename Result, typename Run>
   Napi::Value queue(Run run, typename PromiseTask<Result>::Convert convert,
-                    runtime::Cancellation cancelled = {}) const {
+                    runtime::Cancellation cancelled = {}, Napi::Value kept = {}) const {
     auto guarded = [state = session.state, run = std::move(run), cancelled]() -> Result {
       cancelled.poll();
       return run(*state);
     };
-    return PromiseTask<Result>::start(*session.executor, self, guarded, std::move(convert));
+    return PromiseTask<Result>::start(*session.executor, self, guarded, std::move(convert),
+                                      kept.IsEmpty() ? info.Env().Undefined() : kept);
   }
 };
 
@@ -60,6 +63,11 @@ Napi::Value async_method(const Napi::CallbackInfo& info) {
     deferred.Reject(to_js_error(env, std::current_exception()).Value());
     return deferred.Promise();
   }
+}
+
+/// What a call that reads a file in memory keeps alive.
+inline Napi::Value bytes_of(const Napi::Value& file) {
+  return to_object(file, "file").Get("bytes");
 }
 
 template <typename T>

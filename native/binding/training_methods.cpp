@@ -61,13 +61,14 @@ Napi::Value init_optimizer(const Call& call) {
 
 template <void (training::Optimizer::*load)(const model::TensorFile&)>
 Napi::Value restore(const Call& call) {
-  const model::TensorFile file = to_tensor_file(call.info[0]);
+  const Napi::Value bytes = bytes_of(call.info[0]);
+  const model::TensorFile file = to_tensor_file(call.info[0], bytes);
   return call.queue<Nothing>(
       [file](SessionState& state) {
         (optimizer_of(state).*load)(file);
         return Nothing();
       },
-      from_nothing);
+      from_nothing, {}, bytes);
 }
 
 Napi::Value average_weights(const Call& call) {
@@ -146,7 +147,8 @@ Napi::Value init_pretraining(const Call& call) {
 }
 
 Napi::Value load_pretraining(const Call& call) {
-  const model::TensorFile file = to_tensor_file(call.info[0]);
+  const Napi::Value bytes = bytes_of(call.info[0]);
+  const model::TensorFile file = to_tensor_file(call.info[0], bytes);
   return call.queue<Nothing>(
       [file](SessionState& state) {
         encoder::NamedTensors heads =
@@ -155,7 +157,7 @@ Napi::Value load_pretraining(const Call& call) {
         set_heads(state, std::move(heads));
         return Nothing();
       },
-      from_nothing);
+      from_nothing, {}, bytes);
 }
 
 /// Standard deviation of fitted n-grams: an occurrence in training moves a rare row by up to thirty learning

@@ -3,12 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <map>
 
@@ -23,36 +18,6 @@ namespace {
   details["reason"] = reason;
   throw Error(ErrorCode::kCheckpointUnreadable, "Can't read " + file + ": " + what, std::move(details));
 }
-
-/// A regular file, mapped read-only for the life of the object.
-class MappedFile {
- public:
-  explicit MappedFile(const std::string& path) : path_(path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) throw_unreadable(path, "E_IO", std::strerror(errno));
-    struct stat info{};
-    const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    size_ = regular ? static_cast<uint64_t>(info.st_size) : 0;
-    if (size_ > 0) data_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
-    const std::string problem = std::strerror(errno);
-    ::close(fd);
-    if (!regular) throw_unreadable(path, "E_IO", "it is not a regular file");
-    if (size_ > 0 && data_ == MAP_FAILED) throw_unreadable(path, "E_IO", problem);
-  }
-  ~MappedFile() {
-    if (size_ > 0) ::munmap(data_, size_);
-  }
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
-
-  uint64_t size() const { return size_; }
-  const char* at(uint64_t offset) const { return static_cast<const char*>(data_) + offset; }
-
- private:
-  std::string path_;
-  uint64_t size_ = 0;
-  void* data_ = nullptr;
-};
 
 at::ScalarType scalar_type(const TensorEntry& entry, const std::string& file) {
   if (entry.dtype == "F32") return at::kFloat;
@@ -71,22 +36,21 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 }
 
 /// The range must hold exactly the shape's bytes and lie inside the file; all arithmetic checked.
-void check_range(const TensorEntry& entry, at::ScalarType type, const MappedFile& mapped,
-                 const std::string& file) {
+void check_range(const TensorEntry& entry, at::ScalarType type, const TensorFile& file) {
   uint64_t bytes = c10::elementSize(type);
   bool sound = entry.begin <= entry.end && entry.shape.size() <= 8;
   for (int64_t size : entry.shape) {
     sound = sound && size >= 0 && !__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes);
   }
   if (!sound || entry.end - entry.begin != bytes) {
-    throw_unreadable(file, "E_TENSOR_BOUNDS", "the bytes of " + entry.name + " don't match its shape",
+    throw_unreadable(file.path, "E_TENSOR_BOUNDS", "the bytes of " + entry.name + " don't match its shape",
                      {{"tensor", entry.name}, {"byteOffset", std::to_string(entry.begin)}});
   }
-  if (entry.end > mapped.size()) {
-    throw_unreadable(file, "E_TRUNCATED",
+  if (entry.end > file.size) {
+    throw_unreadable(file.path, "E_TRUNCATED",
                      entry.name + " ends at byte " + std::to_string(entry.end) + " but the file has " +
-                         std::to_string(mapped.size()),
-                     {{"tensor", entry.name}, {"byteOffset", std::to_string(mapped.size())}});
+                         std::to_string(file.size),
+                     {{"tensor", entry.name}, {"byteOffset", std::to_string(file.size)}});
   }
 }
 
@@ -97,15 +61,28 @@ void check_finite(const at::Tensor& values, const TensorEntry& entry, const std:
 }
 
 /// The stored values as float32, int8 ones without their scales.
-at::Tensor read_stored(const TensorEntry& entry, const MappedFile& mapped, const std::string& file) {
-  const at::ScalarType type = scalar_type(entry, file);
-  check_range(entry, type, mapped, file);
+at::Tensor read_stored(const TensorEntry& entry, const TensorFile& file) {
+  const at::ScalarType type = scalar_type(entry, file.path);
+  check_range(entry, type, file);
   at::Tensor stored = at::empty(entry.shape, type);
   if (entry.end > entry.begin)
-    std::memcpy(stored.mutable_data_ptr(), mapped.at(entry.begin), entry.end - entry.begin);
+    std::memcpy(stored.mutable_data_ptr(), file.bytes + entry.begin, entry.end - entry.begin);
   at::Tensor values = stored.to(at::kFloat);
-  check_finite(values, entry, file);
+  check_finite(values, entry, file.path);
   return values;
+}
+
+bool is_scaled(const TensorEntry& entry) {
+  return entry.dtype == "I8";
+}
+
+/// The scales of an int8 tensor, which say what a step is and so are no integers themselves.
+at::Tensor read_scales(const TensorEntry& entry, const TensorFile& file) {
+  if (is_scaled(entry)) {
+    throw_unreadable(file.path, "E_DTYPE", "the scales " + entry.name + " are " + entry.dtype,
+                     {{"tensor", entry.name}});
+  }
+  return read_stored(entry, file);
 }
 
 /// Up to five names, for a message.
@@ -114,10 +91,6 @@ std::string first_names(const std::vector<std::string>& names) {
   for (size_t k = 0; k < names.size() && k < 5; ++k) text += (k == 0 ? "" : ", ") + names[k];
   if (names.size() > 5) text += " and " + std::to_string(names.size() - 5) + " more";
   return text;
-}
-
-bool is_scaled(const TensorEntry& entry) {
-  return entry.dtype == "I8";
 }
 
 /// What is wrong with the entries for a model that wants these tensors, by kind.
@@ -178,14 +151,13 @@ std::vector<Source> find_sources(const TensorFile& file, const std::vector<NameA
 std::vector<std::pair<std::string, at::Tensor>> read_tensors(const TensorFile& file,
                                                              const std::vector<NameAndShape>& wanted) {
   const std::vector<Source> sources = find_sources(file, wanted);
-  const MappedFile mapped(file.path);
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (size_t k = 0; k < wanted.size(); ++k) {
-    at::Tensor values = read_stored(*sources[k].values, mapped, file.path);
+    at::Tensor values = read_stored(*sources[k].values, file);
     if (sources[k].scales != nullptr) {
       std::vector<int64_t> per_row(wanted[k].second.size(), 1);  // [rows, 1, ...]
       per_row.front() = wanted[k].second.front();
-      values.mul_(read_stored(*sources[k].scales, mapped, file.path).view(per_row));
+      values.mul_(read_scales(*sources[k].scales, file).view(per_row));
       check_finite(values, *sources[k].values, file.path);  // finite factors can overflow
     }
     tensors.emplace_back(wanted[k].first, values);

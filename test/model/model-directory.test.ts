@@ -1,6 +1,7 @@
-import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { loadSafetensors, writeSafetensors } from '../../albert/convert/safetensors.js';
 import { canonicalTensors } from '../../albert/name-map.js';
 import { AlbertNerError, type ErrorCode } from '../../lib/errors.js';
 import { TagSet } from '../../lib/labels/scheme.js';
@@ -10,6 +11,7 @@ import {
   type ModelContent,
   NGRAM_KEYS,
   readModelDirectory,
+  replaceScores,
   writeModelDirectory,
 } from '../../lib/model/model-directory.js';
 import { childProgram, runNode } from '../support/child.js';
@@ -24,7 +26,6 @@ async function content(fill = 0.5): Promise<ModelContent> {
   shapes.set('crf.transitions', [K, K]).set('crf.end_transitions', [K]);
   return {
     description: {
-      formatVersion: 1,
       encoder: config,
       head: { hiddenSize: 4, dropout: 0.1, layer: -2 as const, ngramWidth: 0 },
       labels: ['PER', 'LOC'],
@@ -122,6 +123,10 @@ test('an unfinished, missing or foreign directory is refused with what to do', a
   t.like(await refusal(t, join(directory, 'none')), { code: 'ERR_MODEL_NOT_FOUND' });
   await writeModelDirectory(directory, await content());
   await rm(join(directory, 'model.json'));
+  const encoder = await refusal(t, directory);
+  t.is(encoder.code, 'ERR_MODEL_NOT_FOUND');
+  t.regex(encoder.message, /encoder without a tagger; .* albert-ner train --encoder/);
+  await rm(join(directory, 'config.json'));
   const unfinished = await refusal(t, directory);
   t.is(unfinished.code, 'ERR_MODEL_NOT_FOUND');
   t.regex(unfinished.message, /interrupted/);
@@ -134,7 +139,7 @@ test('weights, labels and descriptions that do not belong together are refused',
   const good = JSON.parse(await readFile(file, 'utf8'));
   const cases: [unknown, ErrorCode, RegExp][] = [
     [{ ...good, labels: ['PER'] }, 'ERR_LABELS_MISMATCH', /3 tags but the weights have 5/],
-    [{ ...good, formatVersion: 2 }, 'ERR_CHECKPOINT_MISMATCH', /newer/],
+    [{ ...good, formatVersion: 3 }, 'ERR_CHECKPOINT_MISMATCH', /newer/],
     [{ ...good, surprise: 1 }, 'ERR_CHECKPOINT_MISMATCH', /surprise/],
     [{ ...good, weights: { ...good.weights, file: '../x' } }, 'ERR_CHECKPOINT_MISMATCH', /weights\.file/],
     [
@@ -155,6 +160,98 @@ test('weights, labels and descriptions that do not belong together are refused',
   await writeFile(file, JSON.stringify(good));
   await rm(join(directory, 'vocab.txt'));
   t.is((await refusal(t, directory)).code, 'ERR_MODEL_NOT_FOUND');
+});
+
+test('whatever changes what a model says is found changed', async (t) => {
+  const directory = await temporaryFolder(t);
+  const model = await content();
+  const { labels, head, text, encoder } = model.description;
+  await writeModelDirectory(directory, model);
+  const [file, vocabFile] = [join(directory, 'model.json'), join(directory, 'vocab.txt')];
+  const [description, vocab] = [JSON.parse(await readFile(file, 'utf8')), await readFile(vocabFile, 'utf8')];
+  const changes: [object, ErrorCode, RegExp][] = [
+    [{ labels: ['PERSON', labels[1]] }, 'ERR_LABELS_MISMATCH', /aren't those the weights learned/],
+    [{ labels: [...labels].reverse() }, 'ERR_LABELS_MISMATCH', /aren't those the weights learned/],
+    [{ head: { ...head, layer: -1 } }, 'ERR_CHECKPOINT_UNREADABLE', /model\.json was changed/],
+    [{ text: { ...text, maxUnits: 10 } }, 'ERR_CHECKPOINT_UNREADABLE', /model\.json was changed/],
+    [{ encoder: { ...encoder, activation: 'relu' } }, 'ERR_CHECKPOINT_UNREADABLE', /model\.json was changed/],
+    [{ encoder: { ...encoder, layerCount: 1e9 } }, 'ERR_CHECKPOINT_MISMATCH', /layerCount/],
+  ];
+  for (const [change, code, message] of changes) {
+    await writeFile(file, JSON.stringify({ ...description, ...change }));
+    const error = await refusal(t, directory);
+    t.is(error.code, code);
+    t.regex(error.message, message);
+  }
+  await writeFile(file, JSON.stringify({ ...description, scores: { dev: 1 } }));
+  await writeFile(vocabFile, vocab.replaceAll('\n', '\r\n'));
+  await readModelDirectory(directory); // Neither changes what the model says.
+  for (const lines of [vocab.split('\n').slice(0, -2), vocab.split('\n').toSpliced(10, 1)]) {
+    await writeFile(vocabFile, `${lines.join('\n')}\n`);
+    const error = await refusal(t, directory);
+    t.like(error, { code: 'ERR_CHECKPOINT_UNREADABLE', details: { file: vocabFile, reason: 'E_HASH' } });
+  }
+});
+
+test('a description of version 1 is read, and gets its hashes with new scores', async (t) => {
+  const directory = await temporaryFolder(t);
+  const { hashes, ...written } = await writeModelDirectory(directory, await content());
+  t.truthy(hashes);
+  await writeFile(join(directory, 'model.json'), JSON.stringify({ ...written, formatVersion: 1 }));
+  t.is((await readModelDirectory(directory)).description.hashes, null);
+  await replaceScores(directory, { dev: 1 }, () => '# Card');
+  t.deepEqual((await readModelDirectory(directory)).description, { ...written, hashes, scores: { dev: 1 } });
+});
+
+test('a pointer of Git LFS in place of a file says what it is', async (t) => {
+  for (const name of ['model.safetensors', 'vocab.txt', 'model.json']) {
+    const directory = await temporaryFolder(t);
+    await writeModelDirectory(directory, await content());
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n';
+    await writeFile(join(directory, name), pointer);
+    const { code, message } = await refusal(t, directory);
+    t.is(code, 'ERR_CHECKPOINT_UNREADABLE');
+    t.regex(message, new RegExp(`${name}.*git lfs pull`));
+  }
+});
+
+test('a model loaded while others are published over it is one of them, whole', async (t) => {
+  const directory = join(await temporaryFolder(t), 'model');
+  await writeModelDirectory(directory, await content(0));
+  let published = 0;
+  let loaded = 0;
+  const publish = async () => {
+    for (published = 1; published < 60; published += 1) {
+      await writeModelDirectory(directory, await content(published));
+    }
+    published = Number.POSITIVE_INFINITY;
+  };
+  const load = async () => {
+    while (Number.isFinite(published)) {
+      const { encoderWeights, headWeights } = await readModelDirectory(directory);
+      t.is(encoderWeights.bytes, headWeights.bytes);
+      const values = [...encoderWeights.tensors, ...headWeights.tensors].map(({ begin }) =>
+        Buffer.from(encoderWeights.bytes.slice(begin, begin + 4)).readFloatLE(),
+      );
+      t.is(new Set(values).size, 1);
+      loaded += 1;
+    }
+  };
+  await Promise.all([publish(), load(), load(), load()]);
+  t.true(loaded > 0);
+});
+
+test('weights that shrink while they are read are truncated, and the process lives', async (t) => {
+  const file = join(await temporaryFolder(t), 'model.safetensors');
+  const tensors = [{ name: 'a', shape: [8 << 20], data: new Float32Array(8 << 20) }];
+  for (let cut = 0; cut < 5; cut += 1) {
+    await writeSafetensors(file, tensors);
+    const loading = loadSafetensors(file);
+    await truncate(file, 4 << 20);
+    const error = (await t.throwsAsync(loading, { instanceOf: AlbertNerError })) as AlbertNerError;
+    t.is(error.code, 'ERR_CHECKPOINT_UNREADABLE');
+    t.is(error.details.reason, 'E_TRUNCATED');
+  }
 });
 
 test('a writer killed at any moment leaves a whole model or none', async (t) => {

@@ -1,7 +1,11 @@
 /** The addon, settings for it, and tensors for its test-only operator bridge. */
 
 import { toFloat16 } from '../../albert/convert/float16.js';
-import { readSafetensorsHeader, writeSafetensors } from '../../albert/convert/safetensors.js';
+import {
+  type LoadedSafetensors,
+  loadSafetensors,
+  writeSafetensors,
+} from '../../albert/convert/safetensors.js';
 import type { NativeOpTensor, NativeTensor, NativeTensorFile } from '../../lib/native/binding.js';
 import { loadNative } from '../../lib/native/load.js';
 import type { Random } from '../../lib/random.js';
@@ -49,7 +53,7 @@ export async function writeTensors(
   tensors: readonly NativeTensor[],
 ): Promise<NativeTensorFile> {
   await writeSafetensors(path, tensors);
-  return { path, tensors: (await readSafetensorsHeader(path)).tensors } as NativeTensorFile;
+  return (await loadSafetensors(path)) as LoadedSafetensors & NativeTensorFile;
 }
 
 /** Normal numbers by Box and Muller. */

@@ -18,7 +18,6 @@ for (let fill = 0; ; fill += 1) {
   await writeModelDirectory(process.argv[2], {
     description: {
       ...{
-        formatVersion: 1,
         encoder: config,
         head: { hiddenSize: 4, dropout: 0, layer: -2 as const, ngramWidth: 0 },
         labels: ['A'],
