@@ -34,7 +34,7 @@ export class CheckpointFile {
     this.size = size;
   }
 
-  /** Rejects with ERR_MODEL_NOT_FOUND when it can't be opened, E_IO when it isn't a regular file, E_LFS when it is a pointer to one. */
+  /** Rejects with ERR_MODEL_NOT_FOUND when it can't be opened, E_IO when it isn't a regular file, E_LFS_POINTER when it is a pointer to one. */
   static async open(path: string): Promise<CheckpointFile> {
     let handle: FileHandle;
     try {
@@ -57,7 +57,7 @@ export class CheckpointFile {
   private async problem(isRegular: boolean): Promise<AlbertNerError | null> {
     if (!isRegular) return this.refusal('E_IO', 'it is not a regular file', 0);
     if (this.size > MOST_LFS_BYTES) return null;
-    return isLfsPointer(await this.bytes(0, this.size)) ? this.refusal('E_LFS', LFS_REMEDY, 0) : null;
+    return isLfsPointer(await this.bytes(0, this.size)) ? this.refusal('E_LFS_POINTER', LFS_REMEDY, 0) : null;
   }
 
   refusal(reason: string, what: string, byteOffset: number, details: ErrorDetails = {}): AlbertNerError {

@@ -102,23 +102,19 @@ async function currentPrefix(folder: string, prefixes: readonly string[]): Promi
 }
 
 /**
- * Opens it with the reader its bytes ask for. Rejects as that reader does, and with E_FORMAT, E_LFS_POINTER, E_TF_V1,
+ * Opens it with the reader its bytes ask for. Rejects as that reader does, and with E_FORMAT, E_TF_V1,
  * E_PT_TAR, E_PICKLE_OPCODE for what no reader takes.
  */
 export async function openCheckpoint(
   found: FoundCheckpoint,
   options: StateDictOptions = {},
 ): Promise<Checkpoint> {
-  if (found.kind === 'tensorflow') {
-    await refuseLfsPointer(`${found.path}${INDEX}`);
-    return openTfBundle(found.path);
-  }
+  if (found.kind === 'tensorflow') return openTfBundle(found.path);
   const { path } = found;
   const file = await CheckpointFile.open(path);
   let head: Buffer;
   try {
     head = await file.bytes(0, Math.min(HEAD_BYTES, file.size));
-    if (isLfsPointer(head)) throw lfsPointer(path);
     const isTable = await endsAsTable(file);
     if (isTable) {
       const what =
@@ -154,26 +150,4 @@ function formatHint(head: Buffer): string {
     return 'an HDF5 file (Keras, tf_model.h5), which is not supported';
   if (head.length < 9) return `a file of ${head.length} bytes`;
   return 'it is no TensorFlow, PyTorch or safetensors file';
-}
-
-const isLfsPointer = (head: Buffer) => head.subarray(0, 23).toString('latin1') === 'version https://git-lfs';
-
-function lfsPointer(path: string): AlbertNerError {
-  return unreadable(
-    path,
-    'E_LFS_POINTER',
-    'a pointer of Git LFS instead of the file; fetch it with: git lfs pull',
-    {
-      byteOffset: 0,
-    },
-  );
-}
-
-async function refuseLfsPointer(path: string): Promise<void> {
-  const file = await CheckpointFile.open(path);
-  try {
-    if (isLfsPointer(await file.bytes(0, Math.min(HEAD_BYTES, file.size)))) throw lfsPointer(path);
-  } finally {
-    await file.close();
-  }
 }
