@@ -19,6 +19,7 @@ export const ERROR_CODES = [
   'ERR_QUEUE_FULL',
   'ERR_TEXT_TOO_LONG',
   'ERR_OUT_OF_MEMORY',
+  'ERR_IO',
   'ERR_NATIVE_NOT_FOUND',
   'ERR_NATIVE_VERSION',
   'ERR_TORCH',
@@ -50,9 +51,16 @@ export class AlbertNerError extends Error {
 
 const CODES: ReadonlySet<unknown> = new Set(ERROR_CODES);
 
+/** What the system refuses because of the machine and not because of us, by its own codes. */
+const SYSTEM_FAULTS: ReadonlySet<unknown> = new Set([
+  ...['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE', 'EBUSY'],
+  ...['EISDIR', 'ENOTDIR', 'ENOENT', 'ENAMETOOLONG', 'ELOOP', 'ETXTBSY'],
+]);
+
 /**
  * Turns an error thrown by the addon (a plain Error with `code` and `details`) into an AlbertNerError, keeping
- * message and cause. Anything without a known code becomes ERR_INTERNAL; an AlbertNerError passes through.
+ * message and cause. A fault of the system becomes ERR_IO, anything else without a known code ERR_INTERNAL; an
+ * AlbertNerError passes through.
  */
 export function toAlbertNerError(error: unknown): AlbertNerError {
   if (error instanceof AlbertNerError) return error;
@@ -60,6 +68,10 @@ export function toAlbertNerError(error: unknown): AlbertNerError {
     const { code, details } = error as Error & { code?: unknown; details?: ErrorDetails };
     if (CODES.has(code))
       return new AlbertNerError(code as ErrorCode, error.message, { details, cause: error });
+    if (SYSTEM_FAULTS.has(code)) {
+      const { path: file } = error as { path?: unknown };
+      return new AlbertNerError('ERR_IO', error.message, { details: { file, reason: code }, cause: error });
+    }
     return new AlbertNerError('ERR_INTERNAL', error.message, { cause: error });
   }
   return new AlbertNerError('ERR_INTERNAL', String(error), { cause: error });

@@ -5,6 +5,7 @@ import type { EncoderConfig } from '../../albert/encoder-config.js';
 import type { ConversionReport } from '../model/convert-checkpoint.js';
 import type { EncoderFingerprint } from '../model/encoder-fingerprint.js';
 import { addCommonOptions, type GlobalOptions, integerFrom } from './common-options.js';
+import { checkOutputFolder } from './output-target.js';
 import { bytesProgress } from './pretrain-progress.js';
 import { type CommandContext, runAction } from './run.js';
 
@@ -83,6 +84,7 @@ async function run(
   options: ConvertCommandOptions,
   context: CommandContext,
 ): Promise<undefined> {
+  await checkOutputFolder('<out>', output);
   const { convertCheckpoint } = await import('../model/convert-checkpoint.js');
   const { config, vocab, key, tags, activation, heads, layers, layerNorm, to } = options;
   const report = await convertCheckpoint({

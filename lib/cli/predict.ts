@@ -5,6 +5,7 @@ import { AlbertNerError } from '../errors.js';
 import type { AlbertNer } from '../model/ner.js';
 import type { Prediction } from '../model/packing.js';
 import { addCommonOptions, type GlobalOptions, modelSettings } from './common-options.js';
+import { checkOutputFile } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PredictCommandOptions extends GlobalOptions {
@@ -73,6 +74,7 @@ async function run(
   const { device, threads } = await modelSettings(options);
   const texts = await readTexts(files, options.text ?? []);
   if (texts.length === 0) checkStandardInput(options);
+  if (options.html !== undefined) await checkOutputFile('--html', options.html);
   const ner = await AlbertNer.load(options.model ?? DEFAULT_MODEL, { device, threads });
   try {
     if (texts.length === 0) return await predictStandardInput(ner, options, context);

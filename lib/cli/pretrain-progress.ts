@@ -22,18 +22,18 @@ export function pretrainingProgress(sink: ProgressSink): PretrainingListener {
   let task: ProgressTask | null = null;
   const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
   const draw: { [T in PretrainingEvent['type']]: (event: Extract<PretrainingEvent, { type: T }>) => void } = {
-    prepare: ({ done, total }) => readText(done, total),
-    data: ({ units, shards, heldOutUnits, unknownShare }) =>
-      sink.message(
-        `text: ${units} units in ${shards} shards, ${heldOutUnits} held out, ${percent(unknownShare)} unknown`,
-      ),
-    embeddings: ({ done, total }) => {
-      task ??= sink.start({ name: 'embeddings', total, unit: 'shards' });
+    progress: ({ task: name, done, total }) => {
+      if (name === 'text') return readText(done, total);
+      task ??= sink.start({ name, total, unit: 'shards' });
       task.update(done);
       if (done < total) return;
       task.done();
       task = null;
     },
+    data: ({ units, shards, heldOutUnits, unknownShare }) =>
+      sink.message(
+        `text: ${units} units in ${shards} shards, ${heldOutUnits} held out, ${percent(unknownShare)} unknown`,
+      ),
     resume: ({ step }) => sink.message(`resumed after ${step} steps`),
     step: ({ step, steps, maskedLoss, unitsPerSecond }) => {
       task ??= sink.start({ name: 'pretraining', total: steps, unit: 'steps', from: step - 1 });

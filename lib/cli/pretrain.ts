@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
 import { AlbertNerError } from '../errors.js';
+import { FOLDER_MARKS } from '../model/encoder-folder.js';
 import type { Vocab } from '../text/vocab.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { encoderFolder } from './encoder-option.js';
+import { checkOutputFolder, checkReplaced } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PretrainCommandOptions extends GlobalOptions {
@@ -21,6 +23,7 @@ interface PretrainCommandOptions extends GlobalOptions {
   steps?: number;
   stopAfter?: number;
   resume?: boolean;
+  overwrite?: boolean;
   out: string;
 }
 
@@ -51,6 +54,7 @@ export function register(program: Command): void {
     .option('--steps <n>', 'steps of the whole run; overrides pretrain.steps', integerFrom(0))
     .option('--stop-after <step>', 'stop and save after this step of the run; resume later', integerFrom(1))
     .option('--resume', 'continue from the last checkpoint in the encoder folder')
+    .option('--overwrite', 'begin anew in a folder that holds an encoder or a run')
     .option('--tokens <dir>', 'folder for the text as ids (default: inside the encoder folder)')
     .option('--config <file>', 'settings in YAML, see pretrain: there');
   addCommonOptions(command);
@@ -58,6 +62,12 @@ export function register(program: Command): void {
 }
 
 async function run(given: PretrainCommandOptions, context: CommandContext): Promise<undefined> {
+  checkReplaced('--out', given.out, given, {
+    what: 'an encoder or a run',
+    marks: [...FOLDER_MARKS, join('training', 'last.safetensors')],
+  });
+  await checkOutputFolder('--out', given.out);
+  if (given.tokens !== undefined) await checkOutputFolder('--tokens', given.tokens);
   const from = given.from === undefined ? undefined : await encoderFolder(given.from, context);
   const options = { ...given, from };
   const { loadConfig } = await import('../config/load-config.js');

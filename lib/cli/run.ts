@@ -1,7 +1,7 @@
 /** Around every command: streams, progress, Ctrl-C, errors and exit codes. */
 
 import { constants } from 'node:os';
-import { type AlbertNerError, type ErrorCode, toAlbertNerError } from '../errors.js';
+import { AlbertNerError, type ErrorCode, toAlbertNerError } from '../errors.js';
 import { createProgress, type ProgressSink } from '../progress.js';
 import type { GlobalOptions } from './common-options.js';
 
@@ -30,6 +30,7 @@ const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   ERR_QUEUE_FULL: 1,
   ERR_TEXT_TOO_LONG: 3,
   ERR_OUT_OF_MEMORY: 4,
+  ERR_IO: 1,
   ERR_NATIVE_NOT_FOUND: 4,
   ERR_NATIVE_VERSION: 4,
   ERR_TORCH: 4,
@@ -59,7 +60,9 @@ export async function runAction(
   // A reader that closes the pipe (head) has seen enough: that is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    const message = `Can't write to standard output: ${error.message}`;
+    report(new AlbertNerError('ERR_IO', message, { details: { reason: error.code }, cause: error }), json);
+    process.exit(exitCodeOf('ERR_IO'));
   });
   try {
     const progress = createProgress(process.stderr, { quiet });

@@ -5,6 +5,7 @@ import type { ProgressSink, ProgressTask } from '../progress.js';
 import type { TrainingEvent, TrainingListener } from '../training/events.js';
 
 const SHOWN_WARNINGS = 10;
+const UNITS = { text: 'bytes', 'n-grams': 'shards', features: 'sequences' } as const;
 
 /** The first warnings of a corpus, and how many more there are. */
 export function showWarnings(sink: ProgressSink, warnings: readonly CorpusWarning[]): void {
@@ -38,9 +39,7 @@ export function trainingProgress(sink: ProgressSink): TrainingListener {
       sink.message(`${sequences} sequences an epoch, labels: ${labels.join(' ')}`);
     },
     resume: ({ epoch, step }) => sink.message(`resumed after ${epoch} epochs and ${step} steps`),
-    'read-text': ({ done, total }) => show({ name: 'text', total, unit: 'bytes' }, done),
-    ngrams: ({ done, total }) => show({ name: 'n-grams', total, unit: 'shards' }, done),
-    extract: ({ done, total }) => show({ name: 'features', total, unit: 'sequences' }, done),
+    progress: ({ task: name, done, total }) => show({ name, total, unit: UNITS[name] }, done),
     step: ({ epoch, epochs, step, steps, loss, sentencesPerSecond }) => {
       task ??= sink.start({ name: `epoch ${epoch}/${epochs}`, total: steps, unit: 'steps', from: step - 1 });
       task.update(step, { loss: loss.toFixed(4), 'sentences/s': Math.round(sentencesPerSecond) });

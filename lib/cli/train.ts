@@ -2,12 +2,15 @@
 
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, FileConfig } from '../config/schema.js';
 import { CORPUS_FORMATS } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
+import { DESCRIPTION_FILE } from '../model/encoder-folder.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { encoderFolder } from './encoder-option.js';
+import { checkOutputFolder, checkReplaced } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 import { trainingProgress } from './train-progress.js';
 
@@ -22,6 +25,7 @@ interface TrainCommandOptions extends GlobalOptions {
   out?: string;
   format?: string;
   resume?: boolean;
+  overwrite?: boolean;
   stopAfter?: number;
 }
 
@@ -43,6 +47,7 @@ export function register(program: Command): void {
     .option('--out <dir>', 'model directory to write; overrides model_path')
     .option('--format <name>', `corpus format: auto, ${CORPUS_FORMATS.join(', ')}; overrides train.format`)
     .option('--resume', 'continue from the last checkpoint in the model directory')
+    .option('--overwrite', 'begin anew in a folder that holds a model or a run')
     .option(
       '--stop-after <epochs>',
       'stop and save after this many epochs of the run; resume later',
@@ -54,6 +59,11 @@ export function register(program: Command): void {
 
 async function run(options: TrainCommandOptions, context: CommandContext): Promise<undefined> {
   const { config, settings, encoder: named, output } = await readSettings(options);
+  checkReplaced('--out', output, options, {
+    what: 'a model or a run',
+    marks: [DESCRIPTION_FILE, join('training', 'last.safetensors')],
+  });
+  await checkOutputFolder('--out', output);
   const encoder = await encoderFolder(named, context);
   const [
     { train, trainingFiles },

@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { addCommonOptions, type GlobalOptions, integerFrom, modelSettings } from './common-options.js';
+import { checkOutputFile } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface VocabCommandOptions extends GlobalOptions {
@@ -31,6 +32,7 @@ async function run(
   { text, out, minCount, maxSize, ...common }: VocabCommandOptions,
   context: CommandContext,
 ): Promise<undefined> {
+  await checkOutputFile('--out', out);
   await modelSettings(common); // None has an effect here, but a misspelled one is an error.
   const [{ vocabFromText }, { writeFileAtomic }, { bytesProgress }] = await Promise.all([
     import('../pretraining/vocab-from-text.js'),

@@ -10,10 +10,9 @@ export interface PretrainingFigures {
 }
 
 export type PretrainingEvent =
-  | { type: 'prepare'; done: number; total: number }
+  /** How far a long task before the first step has come: bytes of text read, shards the word embeddings were fitted to. */
+  | { type: 'progress'; task: 'text' | 'embeddings'; done: number; total: number }
   | { type: 'data'; units: number; shards: number; heldOutUnits: number; unknownShare: number }
-  /** Shards the word embeddings were fitted to. */
-  | { type: 'embeddings'; done: number; total: number }
   | { type: 'resume'; step: number }
   | { type: 'step'; step: number; steps: number; maskedLoss: number; unitsPerSecond: number }
   /** Means since the last report. */

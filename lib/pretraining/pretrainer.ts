@@ -106,7 +106,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     files: await listTextFiles(options.text),
     vocab,
     signal,
-    onProgress: (done, total) => onEvent?.({ type: 'prepare', done, total }),
+    onProgress: (done, total) => onEvent?.({ type: 'progress', task: 'text', done, total }),
   });
   onEvent?.({
     type: 'data',
@@ -216,7 +216,7 @@ class PretrainingRun {
       passes,
       seed: mixSeed(config.seed, SEED_STREAM.embeddings),
       signal,
-      onProgress: (done, total) => this.emit({ type: 'embeddings', done, total }),
+      onProgress: (done, total) => this.emit({ type: 'progress', task: 'embeddings', done, total }),
     });
   }
 

@@ -16,10 +16,11 @@ export type TrainingEvent =
       sequences: number;
       labels: string[];
     }
-  /** Bytes of the text for n-grams that were read, and parts of it that their embeddings were fitted to. */
-  | { type: 'read-text'; done: number; total: number }
-  | { type: 'ngrams'; done: number; total: number }
-  | { type: 'extract'; done: number; total: number }
+  /**
+   * How far a long task before the first step has come: bytes of the text for n-grams that were read, parts of it that their
+   * embeddings were fitted to, sequences whose features were computed.
+   */
+  | { type: 'progress'; task: 'text' | 'n-grams' | 'features'; done: number; total: number }
   | { type: 'resume'; epoch: number; step: number }
   | {
       type: 'step';

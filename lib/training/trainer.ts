@@ -132,7 +132,8 @@ class TrainingRun {
     this.precision = config.train.tunedLayers > 0 ? precision : 'float32';
     this.state = newTrainingState({ ...identity, precision: this.precision });
     const tagger = new Tagger({ addon: loadNative(), session, vocab, labels: tagSet.labels, text });
-    const onExtract = (done: number, total: number) => this.emit({ type: 'extract', done, total });
+    const onExtract = (done: number, total: number) =>
+      this.emit({ type: 'progress', task: 'features', done, total });
     const context = { prepared, session, tagger, signal: options.signal, onExtract };
     this.learner =
       config.train.tunedLayers > 0
@@ -201,7 +202,7 @@ class TrainingRun {
       files: await listTextFiles(config.ngrams.text),
       vocab: encoder.vocab,
       signal,
-      onProgress: (done, total) => this.emit({ type: 'read-text', done, total }),
+      onProgress: (done, total) => this.emit({ type: 'progress', task: 'text', done, total }),
     });
     const own = packIds([...new Set(this.prepared.examples.map(({ ids }) => ids))]);
     const parts: TextParts = {
@@ -212,7 +213,7 @@ class TrainingRun {
       passes: 1,
       seed: mixSeed(config.seed, SEED_STREAM.ngrams),
       signal,
-      onProgress: (done, total) => this.emit({ type: 'ngrams', done, total }),
+      onProgress: (done, total) => this.emit({ type: 'progress', task: 'n-grams', done, total }),
     });
   }
 

@@ -78,9 +78,8 @@ Bytes to_shared_bytes(const Napi::Value& value, const std::string& name) {
   size_t length = 0;
   void* data = nullptr;
   napi_value buffer = nullptr;
-  const bool is_array = value.IsTypedArray() &&
-                        napi_get_typedarray_info(value.Env(), value, &type, &length, &data, &buffer,
-                                                 nullptr) == napi_ok;
+  const bool is_array = value.IsTypedArray() && napi_get_typedarray_info(value.Env(), value, &type, &length,
+                                                                         &data, &buffer, nullptr) == napi_ok;
   // Of the two kinds of buffers the shared one is not an ArrayBuffer.
   if (!is_array || type != napi_uint8_array || Napi::Value(value.Env(), buffer).IsArrayBuffer())
     throw_invalid(name, "a Uint8Array on a SharedArrayBuffer", "something else");

@@ -31,6 +31,8 @@ const char* error_code_name(ErrorCode code) {
       return "ERR_TEXT_TOO_LONG";
     case ErrorCode::kOutOfMemory:
       return "ERR_OUT_OF_MEMORY";
+    case ErrorCode::kIo:
+      return "ERR_IO";
     case ErrorCode::kNativeNotFound:
       return "ERR_NATIVE_NOT_FOUND";
     case ErrorCode::kNativeVersion:

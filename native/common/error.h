@@ -24,6 +24,7 @@ enum class ErrorCode {
   kQueueFull,
   kTextTooLong,
   kOutOfMemory,
+  kIo,
   kNativeNotFound,
   kNativeVersion,
   kTorch,

@@ -15,7 +15,7 @@ namespace albert_ner::features {
 namespace {
 
 [[noreturn]] void throw_io(const std::string& what) {
-  throw Error(ErrorCode::kInternal, what + ": " + std::strerror(errno), {{"reason", "E_IO"}});
+  throw Error(ErrorCode::kIo, what + ": " + std::strerror(errno), {{"reason", "E_IO"}});
 }
 
 void write_all(int fd, const char* data, size_t size, off_t offset) {

@@ -309,10 +309,10 @@ test('n-grams start from what a text says of them, which a resumed run need not 
     onEvent: (event) => events.push(event),
   });
   t.deepEqual(
-    events.filter(({ type }) => type === 'ngrams'),
+    events.filter((event) => event.type === 'progress' && event.task === 'n-grams'),
     [
-      { type: 'ngrams', done: 1, total: 2 },
-      { type: 'ngrams', done: 2, total: 2 },
+      { type: 'progress', task: 'n-grams', done: 1, total: 2 },
+      { type: 'progress', task: 'n-grams', done: 2, total: 2 },
     ],
   );
   const output = join(folder, 'parts');
