@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run, runNode } from '../support/child.js';
 import { repoRoot } from '../support/paths.js';
+import { unavailable } from '../support/unavailable.js';
 
 const bench = (name: string) => join(repoRoot, 'bench', name);
 const python = process.env.PYTHON ?? 'python3';
@@ -45,9 +46,7 @@ for (const name of cases) {
   test.serial(`${name} and its peers agree`, async (t) => {
     const packages = ['torch', 'safetensors', name === 'pretrain-step' ? 'transformers' : 'torchcrf'];
     if ((await run(python, ['-c', `import ${packages}`])).code !== 0) {
-      t.log(`not run: ${python} lacks ${packages.join(', ')}`);
-      t.pass();
-      return;
+      return unavailable(t, `${python} lacks one of ${packages.join(', ')}`);
     }
     for (const { peers } of (await resultOf(t, [name])).measures) {
       t.true(peers.length > 0);
