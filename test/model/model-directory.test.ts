@@ -12,7 +12,7 @@ import {
   readModelDirectory,
   writeModelDirectory,
 } from '../../lib/model/model-directory.js';
-import { childProgram, runNode } from '../support/child.js';
+import { childProgram, countFileOperations, runKilledAt } from '../support/child.js';
 import { fixture, temporaryFolder } from '../support/paths.js';
 
 async function content(fill = 0.5): Promise<ModelContent> {
@@ -158,10 +158,14 @@ test('weights, labels and descriptions that do not belong together are refused',
 });
 
 test('a writer killed at any moment leaves a whole model or none', async (t) => {
-  const directory = join(await temporaryFolder(t), 'model');
+  const folder = await temporaryFolder(t);
+  const directory = join(folder, 'model');
+  const operations = await countFileOperations(childProgram('write-models'), [join(folder, 'counted')]);
   let whole = 0;
-  for (let kill = 0; kill < 12; kill += 1) {
-    await runNode(childProgram('write-models'), [directory], { killAfterMs: 350 + 17 * kill });
+  for (let kill = 1; kill <= 12; kill += 1) {
+    const operation = Math.ceil((kill * operations) / 12);
+    const { signal, stderr } = await runKilledAt(operation, childProgram('write-models'), [directory]);
+    t.is(signal, 'SIGKILL', stderr);
     try {
       await readModelDirectory(directory);
       await readEncoderFolder(directory);
@@ -170,7 +174,6 @@ test('a writer killed at any moment leaves a whole model or none', async (t) => 
       t.is((error as AlbertNerError).code, 'ERR_MODEL_NOT_FOUND', String(error));
     }
   }
-  t.log(`${whole} of 12 kills left a whole model`);
   t.true(whole > 0);
 });
 
