@@ -63,9 +63,12 @@ function tableOf(results, language) {
   const versions = Object.entries(Object.assign({}, ...results.map((result) => result.versions)))
     .map((pair) => pair.join(' '))
     .join(', ');
-  const rows = results.flatMap(({ measures }) => measures.flatMap((measure) => rowsOf(measure, language)));
+  const measures = results.flatMap((result) => result.measures);
+  const notes = new Set(measures.flatMap(({ note }) => (note ? [note[language]] : [])));
+  const rows = measures.flatMap((measure) => rowsOf(measure, language));
   return [
     caption({ machine, isa: buildInfo.instructionSet, date, rounds, versions }),
+    ...notes,
     '',
     ...markdown(head, rows),
   ].join('\n');

@@ -5,6 +5,7 @@
 //
 //   peer      script of bench/peers, started with the folder and with peerArgs
 //   measures  title       in both languages of the READMEs
+//             note        what its reader must know, in both languages; optional
 //             shapes, unit, units    what was measured, and how many units one call works on
 //             answer()    numbers by name, which every peer must agree on
 //             tolerance   relative, of the agreement; optional
@@ -105,10 +106,11 @@ function checkAnswer({ tolerance = TOLERANCE }, { ours, theirs, job }) {
 }
 
 function summarize(measure, { variants, differences }, [ours, ...others]) {
-  const { title, shapes, unit, units, peers, operations, limit } = measure;
+  const { title, note, shapes, unit, units, peers, operations, limit } = measure;
   const secondsOf = new Map(variants.map((variant, index) => [variant, others[index]]));
   const result = {
     title,
+    ...(note && { note }),
     shapes,
     oursSeconds: ours,
     [`ours ${unit}/s`]: Math.round(units / ours),

@@ -258,6 +258,10 @@ export interface NativePretrainingRequest {
 /** Cooperative cancellation: polled between batches by the running task, checked before a queued one starts. */
 export interface NativeCancelToken {
   cancel(): void;
+  /** Test-only: lets a held call go on. */
+  _release(): void;
+  /** Test-only: how often the call has polled so far; the first time when it starts. */
+  _polls(): number;
 }
 
 /** Packed features of many sequences, fp16, in one memory-mapped file that is deleted when the store is closed. */
@@ -377,7 +381,10 @@ export interface NativeAddon {
     device: string;
     threads: number;
   }) => NativeSession;
-  CancelToken: new () => NativeCancelToken;
+  /** `holdAt` is test-only: the call's poll of that number, from 1, waits for `_release` or `cancel`. */
+  CancelToken: new (
+    holdAt?: number,
+  ) => NativeCancelToken;
 
   /**
    * Test-only. Calls a registered operator ("albert_ner::crf_nll", also "aten::…") synchronously with boxed

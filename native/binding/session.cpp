@@ -320,13 +320,24 @@ Napi::Value construct_session(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value construct_cancel_token(const Napi::CallbackInfo& info) {
-  wrap(info.This().As<Napi::Object>(), std::make_unique<CancelTokenHandle>());
+  const int64_t hold_at = info[0].IsUndefined() ? 0 : to_integer(info[0], "holdAt");
+  wrap(info.This().As<Napi::Object>(), std::make_unique<CancelTokenHandle>(hold_at));
   return info.This();
 }
 
 Napi::Value cancel(const Napi::CallbackInfo& info) {
   unwrap<CancelTokenHandle>(info.This(), "this").token->cancel();
   return info.Env().Undefined();
+}
+
+Napi::Value release(const Napi::CallbackInfo& info) {
+  unwrap<CancelTokenHandle>(info.This(), "this").token->release();
+  return info.Env().Undefined();
+}
+
+Napi::Value polls(const Napi::CallbackInfo& info) {
+  const int64_t count = unwrap<CancelTokenHandle>(info.This(), "this").token->polls();
+  return Napi::Number::New(info.Env(), static_cast<double>(count));
 }
 
 Napi::Value construct_feature_store(const Napi::CallbackInfo& info) {
@@ -394,7 +405,10 @@ void register_session(Napi::Env env, Napi::Object exports) {
   exports.Set("Session", session);
 
   const Napi::Function token = define_class(env, "CancelToken", raw_constructor<construct_cancel_token>);
-  set_method(token.Get("prototype").As<Napi::Object>(), "cancel", sync_method<cancel>);
+  const Napi::Object token_prototype = token.Get("prototype").As<Napi::Object>();
+  set_method(token_prototype, "cancel", sync_method<cancel>);
+  set_method(token_prototype, "_release", sync_method<release>);
+  set_method(token_prototype, "_polls", sync_method<polls>);
   exports.Set("CancelToken", token);
 
   const Napi::Function store = define_class(env, "FeatureStore", raw_constructor<construct_feature_store>);

@@ -53,7 +53,9 @@ struct CancelTokenHandle {
   static constexpr napi_type_tag kTypeTag = {0x1d6a0d3b5b6c4e11ULL, 0xa7d7a2ff3c9041b2ULL};
   static constexpr const char* kName = "CancelToken";
 
-  std::shared_ptr<runtime::CancelToken> token = std::make_shared<runtime::CancelToken>();
+  explicit CancelTokenHandle(int64_t hold_at) : token(std::make_shared<runtime::CancelToken>(hold_at)) {}
+
+  const std::shared_ptr<runtime::CancelToken> token;
 };
 
 /// The store works on the thread of the session that made it; the counts are read on the JavaScript thread.

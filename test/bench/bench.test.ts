@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { run, runNode } from '../support/child.js';
 import { repoRoot } from '../support/paths.js';
+import { unavailable } from '../support/unavailable.js';
 
 const bench = (name: string) => join(repoRoot, 'bench', name);
 const python = process.env.PYTHON ?? 'python3';
@@ -45,9 +46,7 @@ for (const name of cases) {
   test.serial(`${name} and its peers agree`, async (t) => {
     const packages = ['torch', 'safetensors', name === 'pretrain-step' ? 'transformers' : 'torchcrf'];
     if ((await run(python, ['-c', `import ${packages}`])).code !== 0) {
-      t.log(`not run: ${python} lacks ${packages.join(', ')}`);
-      t.pass();
-      return;
+      return unavailable(t, `${python} lacks one of ${packages.join(', ')}`);
     }
     for (const { peers } of (await resultOf(t, [name])).measures) {
       t.true(peers.length > 0);
@@ -55,6 +54,16 @@ for (const name of cases) {
     }
   });
 }
+
+test.serial(
+  'the delays of the event loop are measured while a text is tokenised and while texts are predicted',
+  async (t) => {
+    const { code, stdout, stderr } = await runNode(bench('event-loop.js'), ['--quick']);
+    t.is(code, 0, stderr);
+    const { tokenising, predicting } = JSON.parse(stdout);
+    for (const { largestMs, p99Ms } of [tokenising, predicting]) t.true(largestMs >= p99Ms && p99Ms > 0);
+  },
+);
 
 test.serial("a peer that can't run is an error that names the remedy", async (t) => {
   // Node as the interpreter ends on the first line of Python.
@@ -133,6 +142,7 @@ test('tables have a row for every peer, and replace what stood between their mar
     measures: [
       {
         title: { en: 'a step', zh: '一步' },
+        note: { en: 'A step of sorts.', zh: '某种一步。' },
         oursSeconds: 0.01234567,
         peers: [
           { title: { en: 'slow', zh: '慢' }, seconds: 12.34567, ratio: 1000.1 },
@@ -152,6 +162,7 @@ test('tables have a row for every peer, and replace what stood between their mar
     const written = withTables(empty, [result], language);
     for (const row of rows) t.true(written.includes(row), written);
     t.regex(written, /2001-02-03.*2 x CPU.*avx2.*python 3, torch 2/);
+    t.is(written.split(result.measures[0].note[language as 'en' | 'zh']).length, 2);
     t.is(withTables(written, [], language), empty);
     // Runs of different days are different tables.
     const other = { ...result, date: '2002-02-03' };

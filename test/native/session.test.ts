@@ -11,6 +11,7 @@ import {
   ADAMW,
   addon,
   codeOf,
+  heldCall,
   int32,
   largestDifference,
   numbers,
@@ -578,26 +579,37 @@ test('a cancelled token stops a running call and keeps a queued one from startin
   const session = newSession(t);
   await loadGolden(session);
   await session.initHead(HEAD, 1);
-  const batch = batchOf(Array.from({ length: 20_000 }, () => new Array<number>(28).fill(9)));
-  const running = new addon.CancelToken();
+  const batch = batchOf(Array.from({ length: 1000 }, () => new Array<number>(28).fill(9)));
+  const running = await heldCall(t, (token) => session.tag(batch, token));
   const queued = new addon.CancelToken();
-  const results = [rejection(session.tag(batch, running)), rejection(session.tag(batch, queued))];
+  const results = [rejection(running.result), rejection(session.tag(batch, queued))];
   queued.cancel();
-  setTimeout(() => running.cancel(), 20);
+  running.token.cancel();
   for (const result of results) t.is((await result).code, 'ERR_ABORTED');
+  t.deepEqual([running.token._polls(), queued._polls()], [2, 1]);
   t.is((await session.tag(batchOf([[7]]))).tags.length, 1);
+});
+
+test('a running call looks at its token before every batch', async (t) => {
+  const session = newSession(t);
+  await loadGolden(session);
+  await session.initHead(HEAD, 1);
+  const token = new addon.CancelToken();
+  await session.tag(batchOf(Array.from({ length: 1000 }, () => new Array<number>(28).fill(9))), token);
+  // 73 sequences fit into the 2,048 rows of a batch; besides at the start, and before decoding.
+  t.is(token._polls(), Math.ceil(1000 / 73) + 2);
 });
 
 test('dispose lets the running call finish and drops the queued ones', async (t) => {
   const session = newSession(t);
   await loadGolden(session);
-  const batch = batchOf(Array.from({ length: 3000 }, () => new Array<number>(28).fill(9)));
-  const first = session.encode(batch);
-  await new Promise((resolve) => setTimeout(resolve, 10));
-  const second = rejection(session.encode(batch));
+  const batch = batchOf(Array.from({ length: 100 }, () => new Array<number>(28).fill(9)));
+  const running = await heldCall(t, (token) => session.encode(batch, token));
+  const queued = rejection(session.encode(batch));
   const disposal = session.dispose();
-  t.is((await first).length, 3000 * 28 * 24);
-  t.is((await second).code, 'ERR_DISPOSED');
+  running.token._release();
+  t.is((await running.result).length, 100 * 28 * 24);
+  t.is((await queued).code, 'ERR_DISPOSED');
   await disposal;
 });
 

@@ -6,9 +6,7 @@ import { cacheFolder } from '../../lib/cache-folder.js';
 import { run } from '../support/child.js';
 import { libtorchFolder } from '../support/cuda-emulator.js';
 import { repoRoot, temporaryFolder } from '../support/paths.js';
-
-/** CMake compiles with nvcc to know it: seconds, but not where other programs have the processors. */
-const CONFIGURE_MS = 20 * 60_000;
+import { unavailable } from '../support/unavailable.js';
 
 /** The nvcc of CUDACXX, or the one compile-cuda.js installed. */
 async function findNvcc(): Promise<string | undefined> {
@@ -20,7 +18,7 @@ async function findNvcc(): Promise<string | undefined> {
     .find((path) => existsSync(path));
 }
 
-/** nvcc's path, unless something is missing, which the test's log then says. */
+/** nvcc's path; undefined where something is missing and the test can't run. */
 async function nvccFor(t: ExecutionContext): Promise<string | undefined> {
   const nvcc = await findNvcc();
   const missing =
@@ -30,13 +28,11 @@ async function nvccFor(t: ExecutionContext): Promise<string | undefined> {
         ? 'this libtorch was built without CUDA'
         : undefined;
   if (missing === undefined) return nvcc;
-  t.log(`NOT RUN: ${missing}`);
-  t.pass();
+  unavailable(t, missing);
   return undefined;
 }
 
 test('a build folder builds CUDA kernels as long as there is an nvcc, and no longer', async (t) => {
-  t.timeout(CONFIGURE_MS);
   const nvcc = await nvccFor(t);
   if (nvcc === undefined) return;
   const folder = await temporaryFolder(t);

@@ -2,6 +2,7 @@
 
 import { type SpawnOptions, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { repoRoot } from './paths.js';
 
 export interface ChildResult {
@@ -14,8 +15,6 @@ export interface ChildResult {
 
 export interface RunOptions extends SpawnOptions {
   input?: string;
-  /** Kill with SIGKILL after this time; the result then has the signal. */
-  killAfterMs?: number;
 }
 
 /** A program with `args`; resolves when it has ended. */
@@ -24,7 +23,7 @@ export function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<ChildResult> {
-  const { input, killAfterMs, ...spawnOptions } = options;
+  const { input, ...spawnOptions } = options;
   const child = spawn(program, args, { stdio: 'pipe', ...spawnOptions });
   const result: ChildResult = { code: null, signal: null, stdout: '', stderr: '' };
   child.stdout?.on('data', (data) => {
@@ -35,11 +34,9 @@ export function run(
   });
   child.stdin?.on('error', () => {}); // A child that ends early closes the pipe.
   child.stdin?.end(input ?? '');
-  const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
       resolve({ ...result, code, signal });
     });
   });
@@ -54,12 +51,41 @@ export function runNode(
   return run(process.execPath, [script, ...args], options);
 }
 
+/** Node running `script`, killed with SIGKILL before its `operation`-th operation that changes files, counted from 1. */
+export function runKilledAt(
+  operation: number,
+  script: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<ChildResult> {
+  const preload = pathToFileURL(childProgram('kill-at-file-operation')).href;
+  return run(process.execPath, ['--import', preload, script, ...args], {
+    ...options,
+    env: { ...process.env, KILL_AT: String(operation) },
+  });
+}
+
+/** How many operations that change files `script` does when nothing kills it. */
+export async function countFileOperations(
+  script: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<number> {
+  const { code, stderr } = await runKilledAt(0, script, args, options);
+  const [, count] = /^file operations: (\d+)$/m.exec(stderr) ?? [];
+  if (code !== 0 || count === undefined) throw new Error(`${script} ended with ${code}: ${stderr}`);
+  return Number(count);
+}
+
 /** A compiled program of test/process/children. */
 export function childProgram(name: string): string {
   return join(repoRoot, 'dist', 'test', 'process', 'children', `${name}.js`);
 }
 
+/** The program of the command line. */
+export const cliScript = join(repoRoot, 'scripts', 'albert-ner.js');
+
 /** The command line, as from a checkout. */
 export function runCli(args: readonly string[], options: RunOptions = {}): Promise<ChildResult> {
-  return runNode(join(repoRoot, 'scripts', 'albert-ner.js'), args, options);
+  return runNode(cliScript, args, options);
 }

@@ -5,12 +5,14 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { run } from './child.js';
 import { repoRoot } from './paths.js';
+import { unavailable } from './unavailable.js';
 
 /** The folder of the emulator's own sources. */
 export const emulatorFolder = join(repoRoot, 'test', 'native', 'cuda');
@@ -27,15 +29,10 @@ function findCompiler(): string | null {
   return candidates.find((command) => spawnSync(command, ['--version']).status === 0) ?? null;
 }
 
-/** Compiling takes seconds, but not where other programs have the processors. */
-const BUILD_MS = 30 * 60_000;
-
-/** True when there is a compiler; else the test says in its log that it has not run. */
+/** True when there is a compiler; else the test is one that can't run here. */
 export function compilerIsThere(t: ExecutionContext): boolean {
-  t.timeout(BUILD_MS, 'The kernels are still being compiled');
   if (findCompiler() !== null) return true;
-  t.log('NOT RUN: there is no C++ compiler to compile the kernels with');
-  t.pass();
+  unavailable(t, 'there is no C++ compiler to compile the kernels with');
   return false;
 }
 
@@ -63,7 +60,6 @@ export function buildEmulated(build: EmulatorBuild): Promise<string> {
   const output = join(outputFolder, `${name}-${hash}`);
   const make = async () => {
     if (existsSync(output)) return output;
-    mkdirSync(outputFolder, { recursive: true });
     for (const older of readdirSync(outputFolder)) {
       if (older.startsWith(`${name}-`)) rmSync(join(outputFolder, older));
     }
@@ -79,10 +75,16 @@ export function buildEmulated(build: EmulatorBuild): Promise<string> {
     renameSync(`${output}.part`, output);
     return output;
   };
-  // Tests of one file run side by side and share a build.
-  const started = building.get(output) ?? make();
+  // Tests of one file run side by side and share a build; files run side by side and share the folder.
+  const started = building.get(output) ?? underLock(join(outputFolder, `${name}.lock`), make);
   building.set(output, started);
   return started;
+}
+
+/** What `make` gives while no other process builds the same. */
+async function underLock<T>(path: string, make: () => Promise<T>): Promise<T> {
+  const { withLock } = await import(pathToFileURL(join(repoRoot, 'scripts', 'bootstrap', 'lock.js')).href);
+  return withLock(path, make);
 }
 
 async function compile(compiler: string, args: string[]): Promise<void> {
@@ -151,10 +153,9 @@ export function sanitizerLibrary(): string | null {
   return isAbsolute(stdout.trim()) ? stdout.trim() : null;
 }
 
-/** True when the compiler has AddressSanitizer; else the test says in its log that it has not run. */
+/** True when the compiler has AddressSanitizer; else the test is one that can't run here. */
 export function sanitizerIsThere(t: ExecutionContext): boolean {
   if (sanitizerLibrary() !== null) return true;
-  t.log('NOT RUN: the compiler has no AddressSanitizer');
-  t.pass();
+  unavailable(t, 'the compiler has no AddressSanitizer');
   return false;
 }

@@ -1,14 +1,21 @@
 /** The addon, settings for it, and tensors for its test-only operator bridge. */
 
+import type { ExecutionContext } from 'ava';
 import { toFloat16 } from '../../albert/convert/float16.js';
 import {
   type LoadedSafetensors,
   loadSafetensors,
   writeSafetensors,
 } from '../../albert/convert/safetensors.js';
-import type { NativeOpTensor, NativeTensor, NativeTensorFile } from '../../lib/native/binding.js';
+import type {
+  NativeCancelToken,
+  NativeOpTensor,
+  NativeTensor,
+  NativeTensorFile,
+} from '../../lib/native/binding.js';
 import { loadNative } from '../../lib/native/load.js';
 import type { Random } from '../../lib/random.js';
+import { until } from './clock.js';
 
 export const addon = loadNative();
 
@@ -73,6 +80,26 @@ export function largestDifference(actual: ArrayLike<number>, expected: ArrayLike
     if (!(difference <= largest)) largest = actual[k] === expected[k] ? largest : difference;
   }
   return largest;
+}
+
+/** A call that has started and waits, until its token is released or cancelled. */
+export interface HeldCall<T> {
+  token: NativeCancelToken;
+  result: Promise<T>;
+}
+
+/** Starts a call that takes a token; resolves when the session's thread works on its first batch. */
+export async function heldCall<T>(
+  t: ExecutionContext,
+  start: (token: NativeCancelToken) => Promise<T>,
+): Promise<HeldCall<T>> {
+  // A call polls when it starts and before each batch.
+  const polls = 2;
+  const token = new addon.CancelToken(polls);
+  t.teardown(() => token._release());
+  const result = start(token);
+  await until(() => token._polls() === polls);
+  return { token, result };
 }
 
 /** Error code of a synchronous call, or "none". */

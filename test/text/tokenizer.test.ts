@@ -5,6 +5,7 @@ import { KIND, kindOf, normalizeCodePoint } from '../../lib/text/normalize.js';
 import { Tokenizer, type Units } from '../../lib/text/tokenizer.js';
 import { UNICODE_VERSION } from '../../lib/text/unicode-tables.js';
 import { Vocab } from '../../lib/text/vocab.js';
+import { unavailable } from '../support/unavailable.js';
 
 const CHARACTERS = [...'王小明在北京工作年发布会abcdefghijklmnopqrstuvwxyz0123456789.,!ａｂｃ１２①②公司'];
 const TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...CHARACTERS, '\u2028', '\u1112\u1161'];
@@ -130,9 +131,7 @@ test('a stretch of text has absolute offsets', (t) => {
 
 test('the tables agree with the Unicode data of this Node', (t) => {
   if (process.versions.unicode !== UNICODE_VERSION) {
-    t.log(`not compared: this Node has Unicode ${process.versions.unicode}, the tables ${UNICODE_VERSION}`);
-    t.pass();
-    return;
+    return unavailable(t, `this Node has Unicode ${process.versions.unicode}, the tables ${UNICODE_VERSION}`);
   }
   let compared = 0;
   for (let code = 0; code <= 0x10ffff; code += 1) {

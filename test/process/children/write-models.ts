@@ -1,4 +1,4 @@
-/** Writes one model directory after another into the same place until it is killed. */
+/** Writes two model directories, one after the other, into the same place. */
 
 import { join } from 'node:path';
 import { canonicalTensors } from '../../../albert/name-map.js';
@@ -9,7 +9,7 @@ import { repoRoot } from '../../support/paths.js';
 const { config, vocab } = await readEncoderFolder(
   join(repoRoot, 'test', 'fixtures', 'albert', 'google-gelu'),
 );
-for (let fill = 0; ; fill += 1) {
+for (const fill of [0, 1]) {
   const tensor = (name: string, shape: number[]) => ({
     name,
     shape,
