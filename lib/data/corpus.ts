@@ -3,13 +3,22 @@
 import { AlbertNerError } from '../errors.js';
 import { type CorpusScheme, type DecodedTags, decodeCorpusTags } from '../labels/corpus-tags.js';
 import { parseTag } from '../labels/scheme.js';
+import { isVisible, withEscapes } from '../text/visible.js';
 import { closestName } from '../validate.js';
-import { detectFormat } from './detect.js';
+import { formatOf, isPair } from './detect.js';
+import { EntityEdges } from './entity-edges.js';
 import { readConll } from './read-conll.js';
 import { readInline } from './read-inline.js';
 import { readJsonl } from './read-jsonl.js';
+import { readLines } from './read-lines.js';
 import { readPair } from './read-pair.js';
-import type { CorpusFormat, CorpusWarning, LabelledSentence, TaggedSentence } from './sentences.js';
+import type {
+  CorpusFormat,
+  CorpusWarning,
+  LabelledSentence,
+  SourceLines,
+  TaggedSentence,
+} from './sentences.js';
 
 export interface Corpus {
   sentences: LabelledSentence[];
@@ -31,13 +40,12 @@ export interface ReadCorpusOptions {
 }
 
 /** `isDropped`: of labels whose entities are not wanted, for forms in which one may hide another. */
-type Reader = (path: string, isDropped: (label: string) => boolean) => Promise<TaggedSentence[]>;
+type Reader = (file: SourceLines, isDropped: (label: string) => boolean) => TaggedSentence[];
 
-const READERS: Readonly<Record<CorpusFormat, Reader>> = {
+const READERS: Readonly<Record<Exclude<CorpusFormat, 'pair'>, Reader>> = {
   conll: readConll,
   inline: readInline,
   jsonl: readJsonl,
-  pair: readPair,
 };
 
 /**
@@ -48,9 +56,8 @@ const READERS: Readonly<Record<CorpusFormat, Reader>> = {
  */
 export async function readCorpus(path: string, options: ReadCorpusOptions = {}): Promise<Corpus> {
   const { format: wanted = 'auto', labels: allowed, rename = {} } = options;
-  const format = wanted === 'auto' ? await detectFormat(path) : wanted;
   const renamed = (label: string) => (Object.hasOwn(rename, label) ? rename[label] : label);
-  const tagged = await READERS[format](path, (label) => renamed(label) === null);
+  const { format, tagged } = await readTagged(path, wanted, (label) => renamed(label) === null);
   if (tagged.length === 0) {
     throw new AlbertNerError('ERR_INVALID_DATA', `${path} has no sentence`, {
       details: { file: path, line: 1 },
@@ -65,6 +72,7 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
       throw unknownLabel(label, allowed, sentence, position);
   };
   const warnings: CorpusWarning[] = [];
+  const edges = new EntityEdges();
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
@@ -81,22 +89,48 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
         message: `${tag}: ${reason}; read as O`,
       });
     }
+    for (const { label, start } of found) if (!isVisible(label)) throw badTag(sentence, start);
     for (const { label, start } of spans) {
       checkAllowed(label, sentence, start);
       labels.add(label);
     }
-    return toLabelled(sentence, spans);
+    return toLabelled(sentence, spans, edges);
   });
+  for (const warning of edges.warnings()) warnings.push(warning);
+  if (labels.size === 0) {
+    warnings.push({ file: path, line: 1, message: `no entity in its ${sentences.length} sentences` });
+  }
   return { sentences, labels: [...labels].sort(), format, scheme, warnings };
 }
 
-/** Token positions to UTF-16 offsets. */
-function toLabelled({ tokens, file, lines }: TaggedSentence, spans: DecodedTags['spans']): LabelledSentence {
+/** Reads every file once: it may be a pipe. */
+async function readTagged(
+  path: string,
+  wanted: CorpusFormat | 'auto',
+  isDropped: (label: string) => boolean,
+): Promise<{ format: CorpusFormat; tagged: TaggedSentence[] }> {
+  if (wanted === 'pair' || (wanted === 'auto' && (await isPair(path)))) {
+    return { format: 'pair', tagged: await readPair(path) };
+  }
+  const lines = await readLines(path);
+  const format = wanted === 'auto' ? formatOf(lines) : wanted;
+  return { format, tagged: READERS[format]({ file: path, lines }, isDropped) };
+}
+
+/** Token positions to UTF-16 offsets, entities from their first character that can be seen to the last one. */
+function toLabelled(
+  { tokens, file, lines }: TaggedSentence,
+  spans: DecodedTags['spans'],
+  edges: EntityEdges,
+): LabelledSentence {
   const starts: number[] = [0];
   for (const token of tokens) starts.push((starts.at(-1) as number) + token.length);
+  const text = tokens.join('');
   return {
-    text: tokens.join(''),
-    spans: spans.map(({ start, end, label }) => ({ start: starts[start], end: starts[end], label })),
+    text,
+    spans: spans.map(({ start, end, label }) =>
+      edges.trim(text, { start: starts[start], end: starts[end], label }, { file, line: lines[start] }),
+    ),
     file,
     line: lines[0],
   };
@@ -106,7 +140,7 @@ function badTag({ file, lines, tags }: TaggedSentence, position: number): Albert
   const line = lines[position];
   return new AlbertNerError(
     'ERR_INVALID_DATA',
-    `${file}:${line}: Expected a tag such as O, B-PER or I_PER but received ${JSON.stringify(tags[position])}`,
+    `${file}:${line}: Expected a tag such as O, B-PER or I_PER but received ${withEscapes(JSON.stringify(tags[position]))}`,
     { details: { file, line } },
   );
 }

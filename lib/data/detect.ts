@@ -3,51 +3,39 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { AlbertNerError } from '../errors.js';
-import { openDecompressed } from '../files.js';
 import type { CorpusFormat } from './sentences.js';
 
 export const SOURCE_FILE = 'source.txt';
 export const TARGET_FILE = 'target.txt';
 
-/** Rejects with ERR_INVALID_DATA when there is nothing, or a folder without the pair. */
-export async function detectFormat(path: string): Promise<CorpusFormat> {
+/** Whether a path is that of a pair of files. Rejects with ERR_INVALID_DATA when there is nothing, or a folder without the pair. */
+export async function isPair(path: string): Promise<boolean> {
   if (await isFolder(path)) {
     const names = await readdir(path);
-    if (names.includes(SOURCE_FILE) && names.includes(TARGET_FILE)) return 'pair';
+    if (names.includes(SOURCE_FILE) && names.includes(TARGET_FILE)) return true;
     throw new AlbertNerError(
       'ERR_INVALID_DATA',
       `Expected ${SOURCE_FILE} and ${TARGET_FILE} in the folder ${path} but found ${names.slice(0, 8).join(', ') || 'nothing'}`,
       { details: { file: path } },
     );
   }
-  if (basename(path) !== SOURCE_FILE) return fromContent(await beginning(path));
-  const names = await readdir(dirname(path));
-  return names.includes(TARGET_FILE) ? 'pair' : 'conll';
+  if (basename(path) !== SOURCE_FILE) return false;
+  return (await readdir(dirname(path))).includes(TARGET_FILE);
 }
 
-const DETECTION_BYTES = 1 << 14;
+const DETECTION_LINES = 200;
 
-/** An object with a first key makes JSON lines, an entity in double braces running text. */
-function fromContent(text: string): CorpusFormat {
-  if (/^\s*\{\s*"[^"\n]*"\s*:/.test(text)) return 'jsonl';
-  return /\{\{[^{}:\n]+:[^{}\n]*\}\}/.test(text) ? 'inline' : 'conll';
+/** The form of a file by its first lines: one that opens an object makes JSON lines, an entity in double braces running text. */
+export function formatOf(lines: readonly string[]): Exclude<CorpusFormat, 'pair'> {
+  const beginning = lines.slice(0, DETECTION_LINES);
+  const first = beginning.find((line) => line.trim() !== '') ?? '';
+  // An array isn't JSON lines, but their reader says so best.
+  if (/^\s*(\{\s*("|$)|\[\s*(\{|$))/.test(first)) return 'jsonl';
+  return beginning.some((line) => OPENING.test(line)) ? 'inline' : 'conll';
 }
 
-/** The first kilobytes. A file that can't be read is left to its reader. */
-async function beginning(path: string): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of await openDecompressed(path)) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (bytes >= DETECTION_BYTES) break;
-    }
-  } catch {
-    return '';
-  }
-  return Buffer.concat(chunks).toString('utf8', 0, DETECTION_BYTES);
-}
+/** Full-width braces and colons are slips that the reader names. */
+const OPENING = /(\{\{|｛｛)[^{}｛｝:：]+[:：]/;
 
 /** The two files of a pair, given their folder or its source.txt. */
 export async function pairFiles(path: string): Promise<{ source: string; target: string }> {

@@ -8,9 +8,9 @@
  */
 
 import { AlbertNerError } from '../errors.js';
+import { isVisible, withEscapes } from '../text/visible.js';
 import { describeValue } from '../validate.js';
-import { readLines } from './read-lines.js';
-import type { TaggedSentence } from './sentences.js';
+import type { SourceLines, TaggedSentence } from './sentences.js';
 
 const ENTITY_FIELDS = ['label', 'labels', 'entities'];
 
@@ -45,13 +45,14 @@ type Refuse = (field: string, expected: string, received: string) => AlbertNerEr
  * Rejects with ERR_INVALID_DATA, file, line and field: no JSON, no object, offsets out of range, an entity that isn't
  * the text at its offsets, a label that isn't a name without white space, entities that overlap otherwise.
  */
-export async function readJsonl(
-  file: string,
+export function readJsonl(
+  { file, lines }: SourceLines,
   isDropped: (label: string) => boolean = () => false,
-): Promise<TaggedSentence[]> {
+): TaggedSentence[] {
   const sentences: TaggedSentence[] = [];
-  (await readLines(file)).forEach((json, index) => {
+  lines.forEach((json, index) => {
     if (json.trim() === '') return;
+    if (sentences.length === 0 && /^\s*\[/.test(json)) throw notLines(file, index + 1, lines);
     const sentence = toSentence(json, { file, line: index + 1, isDropped });
     if (sentence.tokens.length > 0) sentences.push(sentence);
   });
@@ -72,21 +73,30 @@ function toSentence(json: string, { file, line, isDropped }: LineContext): Tagge
       { details: { file, line, field } },
     );
   const record = parseObject(json, refuse);
-  if (typeof record.text !== 'string') throw refuse('text', 'a string', describeValue(record.text));
+  if (isLabelStudio(record)) {
+    throw refuse(
+      'the line',
+      `{"text", "entities": [[start, end, label]]} (convert each task to it)`,
+      'a task of Label Studio',
+    );
+  }
+  const text = record.text ?? record.data; // doccano's older name
+  if (typeof text !== 'string') throw refuse('text', 'a string', describeValue(text));
   const fields = ENTITY_FIELDS.filter((name) => Object.hasOwn(record, name));
   if (fields.length !== 1)
     throw refuse('the entities', `one of ${ENTITY_FIELDS.join(', ')}`, fields.join(' and ') || 'none');
-  const tokens = [...record.text];
+  const tokens = Array.from(text);
   const spans = [...entitiesOf(record[fields[0]], fields[0], refuse)]
     .map((entity) => checkEntity(entity, tokens, refuse))
     .filter(({ label }) => !isDropped(label));
-  const { kept, nested } = withoutNested(spans, refuse);
+  const { kept, nested, repeated } = withoutNested(spans, refuse);
   const tags = tokens.map(() => 'O');
   for (const { start, end, label } of kept)
     tags.fill(`I-${label}`, start, end).fill(`B-${label}`, start, start + 1);
   const textOf = ({ start, end }: TokenSpan) => tokens.slice(start, end).join('');
   const shown = (span: TokenSpan) => `${span.label} ${JSON.stringify(textOf(span))}`;
   const messages = [
+    ...repeated.map((span) => `${shown(span)} stands there twice and is read once`),
     ...nested.map(([inner, outer]) => `${shown(inner)} lies within ${shown(outer)} and is left out`),
     ...kept
       .filter((span) => textOf(span).includes('\n'))
@@ -146,8 +156,12 @@ function checkEntity(entity: Entity, tokens: readonly string[], refuse: Refuse):
   const isOffset = (value: unknown): value is number => Number.isSafeInteger(value);
   if (!isOffset(start) || !isOffset(end) || start < 0 || start >= end || end > tokens.length)
     throw refuse(field, `start and end of a part of ${tokens.length} characters`, shortJson(received));
-  if (typeof label !== 'string' || !/^\S+$/.test(label))
-    throw refuse(field, 'a label without white space', describeValue(label));
+  if (typeof label !== 'string' || !isVisible(label))
+    throw refuse(
+      field,
+      "a label without white space or other characters that can't be seen",
+      withEscapes(describeValue(label)),
+    );
   const found = tokens.slice(start, end).join('');
   if (text !== undefined && text !== found)
     throw refuse(field, `the text ${JSON.stringify(text)}`, JSON.stringify(found));
@@ -158,17 +172,35 @@ function checkEntity(entity: Entity, tokens: readonly string[], refuse: Refuse):
 function withoutNested(spans: readonly TokenSpan[], refuse: Refuse) {
   const kept: TokenSpan[] = [];
   const nested: [inner: TokenSpan, outer: TokenSpan][] = [];
+  const repeated: TokenSpan[] = [];
   for (const span of [...spans].sort((a, b) => a.start - b.start || b.end - a.end)) {
     const before = kept.at(-1);
     if (before === undefined || span.start >= before.end) {
       kept.push(span);
+    } else if (span.start === before.start && span.end === before.end && span.label === before.label) {
+      repeated.push(span);
     } else if (span.end <= before.end && span.end - span.start < before.end - before.start) {
       nested.push([span, before]);
     } else {
       throw refuse(span.field, 'no overlap', `an entity that overlaps ${before.field}`);
     }
   }
-  return { kept, nested };
+  return { kept, nested, repeated };
+}
+
+function isLabelStudio({ data, annotations, completions, predictions }: Record<string, unknown>): boolean {
+  return isObject(data) && [annotations, completions, predictions].some(Array.isArray);
+}
+
+function notLines(file: string, line: number, lines: readonly string[]): AlbertNerError {
+  const isExport = lines.some((text) => /"(annotations|completions)"\s*:/.test(text));
+  const what = isExport ? 'an export of Label Studio, one JSON array' : 'a JSON array';
+  return new AlbertNerError(
+    'ERR_INVALID_DATA',
+    `${file}:${line}: Expected one JSON object a line, {"text", "entities": [[start, end, label]]}, but received ${what}; write each ` +
+      'item as a line of that form',
+    { details: { file, line } },
+  );
 }
 
 function shortJson(value: unknown): string {

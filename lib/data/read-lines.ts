@@ -6,7 +6,8 @@ import { openDecompressed } from '../files.js';
 /**
  * Lines without their ends ('\n' or '\r\n') and without a byte order mark, of a file as it is or compressed (.gz, .xz;
  * byte offsets count decompressed bytes). Rejects with ERR_INVALID_DATA: unreadable,
- * empty, UTF-16, not UTF-8 (with the byte offset).
+ * empty, UTF-16, not UTF-8 (with the byte offset), a CR within a line. Reads the file once, from its
+ * beginning to its end, so it may be a pipe.
  */
 export async function readLines(file: string): Promise<string[]> {
   let bytes: Buffer;
@@ -33,7 +34,13 @@ export async function readLines(file: string): Promise<string[]> {
   }
   const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   if (lines.at(-1) === '') lines.pop();
-  return lines;
+  const broken = lines.findIndex((line) => line.includes('\r'));
+  if (broken < 0) return lines;
+  throw new AlbertNerError(
+    'ERR_INVALID_DATA',
+    `${file}:${broken + 1}: Expected lines that end with LF or CRLF but received a CR within one; convert the line ends`,
+    { details: { file, line: broken + 1 } },
+  );
 }
 
 function invalid(file: string, why: string, byteOffset: number): AlbertNerError {

@@ -10,6 +10,14 @@ export const CORPUS_FORMATS = ['conll', 'pair', 'inline', 'jsonl'] as const;
 
 export type CorpusFormat = (typeof CORPUS_FORMATS)[number];
 
+/** A file that was read. */
+export interface SourceLines {
+  /** Its path, for messages. */
+  file: string;
+  /** Without their ends. */
+  lines: readonly string[];
+}
+
 /** A sentence with its entities; spans are UTF-16 offsets into `text`. */
 export interface LabelledSentence {
   text: string;

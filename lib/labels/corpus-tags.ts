@@ -21,5 +21,8 @@ export function decodeCorpusTags(
     if (position !== -1) throw onBadTag(index, position);
   });
   const scheme = detectScheme(sequences);
-  return { scheme, decode: (index) => decodeTags(sequences[index], { iob1: scheme === 'IOB1' }) };
+  return {
+    scheme,
+    decode: (index) => decodeTags(sequences[index], { startsInside: scheme === 'IOB1' || scheme === 'IOE' }),
+  };
 }

@@ -5,7 +5,7 @@ import { invalidArgument } from '../validate.js';
 /** Schemes a model is trained in. */
 export type Scheme = 'BIO' | 'BIOES';
 /** Schemes corpora come in. */
-export type CorpusScheme = Scheme | 'BMES' | 'IOB1';
+export type CorpusScheme = Scheme | 'BMES' | 'IOB1' | 'IOE';
 
 export type TagRole = 'outside' | 'begin' | 'inside' | 'end' | 'single';
 
@@ -57,11 +57,12 @@ export function parseTag(tag: string): ParsedTag | undefined {
 }
 
 /**
- * The scheme a corpus uses, from all of its tags: M makes BMES; E, S, L, U, W make BIOES; an entity that starts with
- * an inside tag while no begin tag ever starts one makes IOB1; else BIO.
+ * The scheme a corpus uses, from all of its tags: M makes BMES; E, S, L, U, W make BIOES, but E and I alone IOE; an entity
+ * that starts with an inside tag while no begin tag ever starts one makes IOB1; else BIO.
  */
 export function detectScheme(sequences: Iterable<readonly string[]>): CorpusScheme {
   let endsOrSingles = false;
+  let onlyInsidesAndEnds = true;
   let insideStarts = 0;
   let beginStarts = 0;
   for (const tags of sequences) {
@@ -69,13 +70,14 @@ export function detectScheme(sequences: Iterable<readonly string[]>): CorpusSche
     for (const tag of tags) {
       if (tag[0] === 'M' && tag !== 'M') return 'BMES';
       const { role, label } = parseTag(tag) ?? { role: 'outside', label: null };
+      onlyInsidesAndEnds &&= role === 'outside' || role === 'inside' || tag[0] === 'E';
       endsOrSingles ||= role === 'end' || role === 'single';
       if (role === 'inside' && previous !== label) insideStarts += 1;
       if (role === 'begin' && previous !== label) beginStarts += 1;
       previous = label;
     }
   }
-  if (endsOrSingles) return 'BIOES';
+  if (endsOrSingles) return onlyInsidesAndEnds ? 'IOE' : 'BIOES';
   return insideStarts > 0 && beginStarts === 0 ? 'IOB1' : 'BIO';
 }
 

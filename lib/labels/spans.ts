@@ -23,8 +23,11 @@ export interface DecodedTags {
 }
 
 export interface DecodeOptions {
-  /** In IOB1 an entity starts with an inside tag, and a begin tag only parts it from one of the same label. */
-  iob1?: boolean;
+  /**
+   * In IOB1 an entity starts with an inside tag, and a begin tag only parts it from one of the same label. In IOE1 and IOE2, where
+   * an end tag parts it from the next one or ends each, it starts with either.
+   */
+  startsInside?: boolean;
 }
 
 /**
@@ -32,7 +35,10 @@ export interface DecodeOptions {
  * ignored, as the reference metrics do, and reported; so is an entity of begin tags that BIOES leaves unfinished.
  * Every tag must parse.
  */
-export function decodeTags(tags: readonly string[], { iob1 = false }: DecodeOptions = {}): DecodedTags {
+export function decodeTags(
+  tags: readonly string[],
+  { startsInside = false }: DecodeOptions = {},
+): DecodedTags {
   const spans: Span[] = [];
   const illegal: IllegalTag[] = [];
   let open: Span | null = null;
@@ -45,7 +51,7 @@ export function decodeTags(tags: readonly string[], { iob1 = false }: DecodeOpti
     const continues = open !== null && open.label === label && (role === 'inside' || role === 'end');
     if (continues) {
       (open as Span).end = position + 1;
-    } else if (role === 'begin' || role === 'single' || (iob1 && role === 'inside')) {
+    } else if (role === 'begin' || role === 'single' || startsInside) {
       open = { start: position, end: position + 1, label };
       spans.push(open);
     } else {

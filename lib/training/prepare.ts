@@ -65,10 +65,9 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
   checkEpochs(config.train);
   const { corpora: wanted } = config.train;
   const read = await Promise.all(wanted.map((corpus) => readParts(corpus, config.tags ?? undefined)));
-  const tagSet = new TagSet(
-    config.tags ?? [...new Set(read.flatMap(({ labels }) => labels))].sort(),
-    config.scheme,
-  );
+  const labels = config.tags ?? [...new Set(read.flatMap((parts) => parts.labels))].sort();
+  if (labels.length === 0) throw withoutEntities(wanted);
+  const tagSet = new TagSet(labels, config.scheme);
   const names = corpusNames(wanted);
   const corpora = read.map(({ train, dev }, index): PreparedCorpus => {
     const { unannotated } = wanted[index];
@@ -115,6 +114,15 @@ export async function prepareRun({ config, encoder: folder }: RunInputs): Promis
     examples,
     identity,
   };
+}
+
+function withoutEntities(corpora: readonly CorpusConfig[]): AlbertNerError {
+  const files = corpora.map(({ data }) => data);
+  return new AlbertNerError(
+    'ERR_INVALID_DATA',
+    `Expected entities to learn from but there is none in ${files.join(', ')}`,
+    { details: { file: files[0] } },
+  );
 }
 
 /** Whether a sentence of `earlier` teaches in every epoch, and of every label, what the same one of `later` would. */

@@ -27,6 +27,7 @@ test.before(async () => {
     join(folder, 'texts.jsonl'),
     '{"id": 1, "text": "王小明在北京"}\n{"id": 2, "text": "你好"}\n',
   );
+  await writeFile(join(folder, 'posts.jsonl'), '{"id": 1, "body": "王小明在北京", "likes": 3}\n');
 });
 
 test.after.always(() => rm(folder, { recursive: true, force: true }));

@@ -23,7 +23,7 @@ test('spans are read from BIO, BIOES and BMES', (t) => {
 });
 
 test('in IOB1 an inside tag starts an entity', (t) => {
-  t.deepEqual(spansOf('I-A I-A B-A I-B O', { iob1: true }), ['0-2 A', '2-3 A', '3-4 B']);
+  t.deepEqual(spansOf('I-A I-A B-A I-B O', { startsInside: true }), ['0-2 A', '2-3 A', '3-4 B']);
 });
 
 test('an inside tag that continues nothing is ignored and reported', (t) => {

@@ -13,7 +13,7 @@ import { AlbertNer } from '../../lib/model/ner.js';
 import type { TrainingEvent } from '../../lib/training/events.js';
 import { train, trainingFiles } from '../../lib/training/trainer.js';
 import { temporaryFolder } from '../support/paths.js';
-import { writeTinyFiles } from '../support/tiny-model.js';
+import { trainOn, writeTinyFiles } from '../support/tiny-model.js';
 
 /** Sentences of the two corpora: a few where any will do. */
 const FEW = { partial: 300, whole: 120 };
@@ -406,4 +406,15 @@ test('word dropout on a frozen encoder is refused', async (t) => {
   const config = await configOf(corpora, 'train.word_dropout=0.1');
   const error = await t.throwsAsync(train({ config, encoder, output: join(folder, 'model') }));
   t.is((error as AlbertNerError).code, 'ERR_INVALID_CONFIG');
+});
+
+test('a run without any entity to learn from names its corpora', async (t) => {
+  const folder = await temporaryFolder(t);
+  const files = await writeTinyFiles(folder);
+  await writeFile(files.trainData, '王\tO\n明\tO\n');
+  const error = await t.throwsAsync(trainOn(files, { output: join(folder, 'model'), devData: null }), {
+    instanceOf: AlbertNerError,
+  });
+  t.is(error?.code, 'ERR_INVALID_DATA');
+  t.true(error?.message.includes(files.trainData), error?.message);
 });
