@@ -408,4 +408,6 @@ export interface NativeAddon {
   ): Float64Array;
   /** Test-only: asynchronous calls of the whole process that aren't freed yet, those of ended workers among them. */
   _liveTaskCount(): number;
+  /** Test-only: the CPUs that cgroups grant by the files in `root`, Infinity for no limit. */
+  _cgroupCpus(root: string): number;
 }

@@ -148,6 +148,7 @@ function withTranslatedErrors(addon: NativeAddon): NativeAddon {
     _callOp: addon._callOp,
     _timeOp: addon._timeOp,
     _liveTaskCount: addon._liveTaskCount,
+    _cgroupCpus: addon._cgroupCpus,
     Session: Session as unknown as NativeAddon['Session'],
   };
 }

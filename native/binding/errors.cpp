@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 
 #include <new>
+#include <system_error>
 
 #include "common/error.h"
 
@@ -47,6 +48,8 @@ Napi::Error to_js_error(Napi::Env env, std::exception_ptr exception) {
     const std::string text = error.what_without_backtrace();
     if (is_out_of_memory(text)) return make(env, ErrorCode::kOutOfMemory, first_line(text), {});
     return make(env, ErrorCode::kTorch, first_line(text), {{"torch", text}});
+  } catch (const std::system_error& error) {
+    return make(env, ErrorCode::kIo, error.what(), {});  // no thread, no file
   } catch (const std::exception& error) {
     return make(env, ErrorCode::kInternal, error.what(), {});
   } catch (...) {

@@ -18,6 +18,7 @@
 #include "binding/errors.h"
 #include "binding/promise_task.h"
 #include "common/check.h"
+#include "runtime/cpu_quota.h"
 #include "runtime/flush_subnormals.h"
 
 namespace albert_ner::binding {
@@ -240,12 +241,21 @@ Napi::Value live_task_count(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(LiveTask::count()));
 }
 
+Napi::Value cgroup_cpus(const Napi::CallbackInfo& info) {
+  try {
+    return Napi::Number::New(info.Env(), runtime::cgroup_cpus(to_string(info[0], "root")));
+  } catch (...) {
+    throw to_js_error(info.Env(), std::current_exception());
+  }
+}
+
 }  // namespace
 
 void register_op_bridge(Napi::Env env, Napi::Object exports) {
   exports.Set("_callOp", Napi::Function::New(env, call_op, "_callOp"));
   exports.Set("_timeOp", Napi::Function::New(env, time_op, "_timeOp"));
   exports.Set("_liveTaskCount", Napi::Function::New(env, live_task_count, "_liveTaskCount"));
+  exports.Set("_cgroupCpus", Napi::Function::New(env, cgroup_cpus, "_cgroupCpus"));
 }
 
 }  // namespace albert_ner::binding

@@ -8,12 +8,17 @@
 #endif
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
-#include <sstream>
 #include <string>
+#include <system_error>
+#include <vector>
 
+#include "runtime/cpu_quota.h"
 #include "runtime/flush_subnormals.h"
 
 namespace albert_ner::runtime {
@@ -40,17 +45,42 @@ int physical_cores() {
 #endif
 }
 
-/// CPUs' worth of time the cgroup grants, infinity when it sets no limit. cgroup v2, else v1.
-double cgroup_cpus() {
-  std::string quota;
-  double period = 0;
-  if (std::ifstream file("/sys/fs/cgroup/cpu.max"); file >> quota >> period && quota != "max" && period > 0) {
-    return std::stod(quota) / period;
+/// Threads of this process; 0 where the system doesn't say.
+int64_t thread_count() {
+#if defined(__linux__)
+  std::error_code error;
+  const std::filesystem::directory_iterator tasks("/proc/self/task", error);
+  return error ? 0 : std::distance(begin(tasks), end(tasks));
+#else
+  return 0;
+#endif
+}
+
+/// Threads that others may start meanwhile: Node's own.
+constexpr int kSpareThreads = 4;
+
+/// `wanted`, or half of what the system lets this process start where that is less: a pool that can't start its
+/// threads ends the process.
+int startable_threads(int wanted) {
+  const int64_t before = thread_count();
+  std::mutex mutex;
+  mutex.lock();
+  std::vector<std::thread> started;
+  bool limited = false;
+  try {
+    while (static_cast<int>(started.size()) < wanted + kSpareThreads) {
+      started.emplace_back([&mutex] { const std::lock_guard<std::mutex> wait(mutex); });
+    }
+  } catch (const std::system_error&) {
+    limited = true;
   }
-  double quota_us = -1;
-  std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota_us;
-  std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  return quota_us > 0 && period > 0 ? quota_us / period : INFINITY;
+  mutex.unlock();
+  for (std::thread& thread : started) thread.join();
+  // A thread is joined a moment before the system takes it off its count.
+  const auto last = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
+  while (thread_count() > before && std::chrono::steady_clock::now() < last) std::this_thread::yield();
+  if (!limited) return wanted;
+  return std::clamp(static_cast<int>(started.size()) / 2, 1, wanted);
 }
 
 }  // namespace
@@ -58,12 +88,13 @@ double cgroup_cpus() {
 int default_thread_count() {
   int cores = physical_cores();
   if (cores == 0) cores = static_cast<int>(std::thread::hardware_concurrency());
-  const double quota = cgroup_cpus();
+  const double quota = cgroup_cpus("");
   if (quota < cores) cores = static_cast<int>(std::ceil(quota));
   return std::max(cores, 1);
 }
 
-Executor::Executor(int threads) : threads_(threads > 0 ? threads : default_thread_count()) {
+Executor::Executor(int threads)
+    : threads_(startable_threads(threads > 0 ? threads : default_thread_count())) {
   thread_ = std::thread([this] { loop(); });
 }
 
@@ -109,6 +140,7 @@ void Executor::loop() {
   at::get_num_threads();                  // libtorch's
   at::set_num_threads(threads_);
   const FlushSubnormals flush;  // before the first parallel operator, whose threads inherit it
+  at::parallel_for(0, threads_, 1, [](int64_t, int64_t) {});  // they start now, while there is room for them
   at::NoGradGuard no_grad;
   for (;;) {
     Task task;

@@ -21,6 +21,7 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
+  /// Those in effect: fewer than asked for where the system has no more threads to give.
   int threads() const { return threads_; }
   /// A task runs with `run` true, or is dropped with `run` false because the executor stopped; it is called
   /// once either way, on the executor's thread or on the one that stops it, and must not throw.

@@ -56,8 +56,13 @@ struct GemmKernels {
   }
 };
 
-/// Bounds the packed operands of multiply_transposed, which live on the stack.
+/// Bounds the packed operands of multiply_transposed.
 constexpr int64_t kTransposedColumns = 256;
+
+/// Uninitialised floats on a cache line, for packed parts of the operands: hundreds of kilobytes, more than the
+/// stacks that some systems give threads. Each thread has its own and keeps it for the next product. Throws
+/// std::bad_alloc.
+float* gemm_room(int64_t count);
 
 /// The kernels of the instruction set in use.
 const GemmKernels& gemm_kernels();

@@ -106,7 +106,7 @@ void pack(const GemmRight& b, int64_t depth, int64_t columns, float* packed) {
 }
 
 void multiply(const GemmShape& shape, const GemmLeft& a, const float* packed, const GemmOutput& c) {
-  alignas(64) float block[kBlockRows * kRowStep];
+  float* block = gemm_room(kBlockRows * kRowStep);
   for (int64_t row0 = 0; row0 < shape.rows; row0 += kBlockRows) {
     const int64_t rows = smaller(kBlockRows, shape.rows - row0);
     for (int64_t k0 = 0; k0 == 0 || k0 < shape.depth; k0 += kDepth) {
@@ -142,8 +142,8 @@ void pack_left_transposed(const GemmLeft& a, int64_t row0, int64_t rows, int64_t
 }
 
 void multiply_transposed(const GemmShape& shape, const GemmLeft& a, const GemmRight& b, const GemmOutput& c) {
-  alignas(64) float block[kBlockRows * kDepth];
-  alignas(64) float packed[kDepth * kTransposedColumns];
+  float* block = gemm_room(kBlockRows * kDepth + kDepth * kTransposedColumns);
+  float* packed = block + kBlockRows * kDepth;  // whole cache lines behind it
   for (int64_t k0 = 0; k0 == 0 || k0 < shape.depth; k0 += kDepth) {
     const int64_t depth = smaller(kDepth, shape.depth - k0);
     GemmRight slice = b;

@@ -1,0 +1,12 @@
+// Apart from the kernels: those know no heap.
+#include "ops/support/buffer.h"
+#include "ops/support/gemm.h"
+
+namespace albert_ner::ops {
+
+float* gemm_room(int64_t count) {
+  static thread_local Buffer<float> room;
+  return room.reserve(count);
+}
+
+}  // namespace albert_ner::ops
