@@ -2,8 +2,8 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
@@ -15,7 +15,8 @@ import { AlbertNerError } from './errors.js';
  */
 export async function replaceFile<T>(path: string, write: (file: FileHandle) => Promise<T>): Promise<T> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  await removeAbandoned(path);
+  const temporary = temporaryName(path);
   try {
     const file = await open(temporary, 'wx');
     let result: T;
@@ -26,10 +27,48 @@ export async function replaceFile<T>(path: string, write: (file: FileHandle) => 
       await file.close();
     }
     await rename(temporary, path);
+    await syncFolder(dirname(path));
     return result;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** Beside `path`, of this process. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+}
+
+/** Removes what processes that were killed had begun to write in place of `path`. */
+export async function removeAbandoned(path: string): Promise<void> {
+  const folder = dirname(path);
+  const name = basename(path);
+  const entries = await readdir(folder).catch((): string[] => []);
+  for (const entry of entries) {
+    const pid = /^\.(\d+)-[0-9a-f]{8}\.tmp$/.exec(entry.slice(name.length))?.[1];
+    if (pid === undefined || !entry.startsWith(name) || isAlive(Number(pid))) continue;
+    await rm(join(folder, entry), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}
+
+/** Makes names that were changed in a folder outlast a loss of power, where the system can. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => null);
+  if (handle === null) return; // Windows opens no folders.
+  try {
+    await handle.sync().catch(() => {}); // Some file systems don't.
+  } finally {
+    await handle.close();
   }
 }
 
@@ -58,6 +97,7 @@ export async function replaceFiles<T>(
     const result = await write(staging);
     for (const mark of marks) await rm(join(directory, mark), { force: true });
     for (const name of names) await rename(join(staging, name), join(directory, name));
+    await syncFolder(directory);
     return result;
   } finally {
     await rm(staging, { recursive: true, force: true });

@@ -4,7 +4,7 @@
  * moved one isn't.
  */
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { findConfigs } from '../../albert/convert/resolve-config.js';
 import { closeCheckpoint } from '../../albert/convert/stored-tensor.js';
 import { cacheFolder } from '../cache-folder.js';
 import { AlbertNerError } from '../errors.js';
-import { sha256File } from '../files.js';
+import { removeAbandoned, sha256File, temporaryName } from '../files.js';
 import {
   type ConversionReport,
   convertCheckpoint,
@@ -50,7 +50,8 @@ export async function provideEncoder(
   const folder = join(cacheFolder(), 'encoders', await contentKey(path, options.signal));
   const isDone = () => existsSync(join(folder, CONFIG_FILE));
   if (isDone()) return { folder, report: null };
-  const temporary = `${folder}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  await removeAbandoned(folder);
+  const temporary = temporaryName(folder);
   try {
     await mkdir(temporary, { recursive: true });
     const converted = await convertCheckpoint({ input: path, output: temporary, ...options });

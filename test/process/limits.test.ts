@@ -61,10 +61,22 @@ test('training works on the small stacks of some systems', async (t) => {
 
 test('a session takes the threads it can get where their number is limited', async (t) => {
   // The limit holds for a user, and not for root; reading root's files needs a capability.
-  const user = ['--reuid=65534', '--clear-groups', '--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
+  const user = [
+    '--reuid=65534',
+    '--clear-groups',
+    '--inh-caps=+dac_read_search',
+    '--ambient-caps=+dac_read_search',
+  ];
   const limited = (threads: number) => [
     ...user,
-    ...['prlimit', `--nproc=${threads}`, process.execPath, '--v8-pool-size=1', childProgram('count-threads'), '64'],
+    ...[
+      'prlimit',
+      `--nproc=${threads}`,
+      process.execPath,
+      '--v8-pool-size=1',
+      childProgram('count-threads'),
+      '64',
+    ],
   ];
   const probe = await run('setpriv', [...user, 'true']).catch(() => ({ code: 1 }));
   if (probe.code !== 0) return unavailable(t, 'only root may become another user with setpriv');
