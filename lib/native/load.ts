@@ -3,9 +3,9 @@
  * package, the file the set-up built. Loading happens at the first native call, never on import.
  */
 
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AlbertNerError, toAlbertNerError } from '../errors.js';
 import type { NativeAddon, NativeSession } from './binding.js';
@@ -54,7 +54,7 @@ function requireAddon(): NativeAddon {
     if (translated.code === 'ERR_NATIVE_VERSION') throw translated;
     throw new AlbertNerError(
       'ERR_NATIVE_NOT_FOUND',
-      `The native addon ${path} can't be loaded: ${translated.message}; ${SETUP_HINT}`,
+      `The native addon ${path} can't be loaded: ${libtorchProblem(path) ?? translated.message}; ${SETUP_HINT}`,
       {
         details: { paths: [path] },
         cause: error,
@@ -77,6 +77,27 @@ function candidatePaths(): string[] {
   if (given) return [given];
   const prebuilt = join(root, 'prebuilds', `${process.platform}-${process.arch}`, ADDON_FILE);
   return [prebuilt, join(root, 'build', 'Release', ADDON_FILE)];
+}
+
+/** Why this user can't have the libtorch that the set-up linked the addon to; null when that isn't it. */
+function libtorchProblem(path: string): string | null {
+  let folder: string;
+  try {
+    ({ folder } = JSON.parse(readFileSync(join(dirname(path), 'libtorch.json'), 'utf8')) as {
+      folder: string;
+    });
+  } catch {
+    return null;
+  }
+  try {
+    accessSync(join(folder, 'lib'), constants.R_OK | constants.X_OK);
+    return null;
+  } catch (error) {
+    return (
+      `libtorch was set up in ${folder}, which this user can't read (${(error as NodeJS.ErrnoException).code}). ` +
+      'Set ALBERT_NER_CACHE to a folder that all users can read and set it up there, or do so as this user'
+    );
+  }
 }
 
 /**

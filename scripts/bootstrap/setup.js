@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { SetupError, say, setQuiet } from './console.js';
 import { cacheFolder, findTorch, provideTorch } from './libtorch.js';
 import { withLock } from './lock.js';
@@ -50,8 +50,9 @@ function plan({ native, typescript, options }) {
   };
 }
 
-/** Where things are, for people and other tools. */
+/** Where things are, for people and other tools, and beside the addon for its loader, which may run as another user. */
 function record(torch) {
+  writeFileSync(join(dirname(ADDON), 'libtorch.json'), `${JSON.stringify(torch, null, 2)}\n`);
   mkdirSync(cacheFolder(), { recursive: true });
   writeFileSync(join(cacheFolder(), 'setup.json'), `${JSON.stringify({ torch, addon: ADDON }, null, 2)}\n`);
 }
