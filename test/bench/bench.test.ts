@@ -65,6 +65,15 @@ test.serial(
   },
 );
 
+test.serial('callers are measured one at a time, beside load, and many at once', async (t) => {
+  const { code, stdout, stderr } = await runNode(bench('calls.js'), ['--quick']);
+  t.is(code, 0, stderr);
+  const { characters, quiet, besideLoad, atOnce } = JSON.parse(stdout);
+  t.is(characters, 100);
+  for (const { medianMs, largestMs } of [quiet, besideLoad]) t.true(medianMs > 0 && largestMs >= medianMs);
+  t.true(atOnce.singleMs > 0 && atOnce.togetherMs > 0);
+});
+
 test.serial("a peer that can't run is an error that names the remedy", async (t) => {
   // Node as the interpreter ends on the first line of Python.
   for (const [PYTHON, reason] of [
