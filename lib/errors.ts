@@ -54,7 +54,7 @@ const CODES: ReadonlySet<unknown> = new Set(ERROR_CODES);
 /** What the system refuses because of the machine and not because of us, by its own codes. */
 const SYSTEM_FAULTS: ReadonlySet<unknown> = new Set([
   ...['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EPERM', 'EIO', 'EMFILE', 'ENFILE', 'EBUSY'],
-  ...['EISDIR', 'ENOTDIR', 'ENOENT', 'ENAMETOOLONG', 'ELOOP', 'ETXTBSY'],
+  ...['EISDIR', 'ENOTDIR', 'ENOENT', 'ENAMETOOLONG', 'ELOOP', 'ETXTBSY', 'EEXIST', 'ENOTEMPTY'],
 ]);
 
 /**

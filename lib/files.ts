@@ -1,7 +1,7 @@
 /** Files written so that no reader ever sees half of one, and files read with clear errors. */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
@@ -40,6 +40,9 @@ export function temporaryName(path: string): string {
   return `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
 }
 
+/** A writer touches its file more often than this; one of another machine or container can't be seen to live. */
+const ABANDONED_AFTER_MS = 10 * 60 * 1000;
+
 /** Removes what processes that were killed had begun to write in place of `path`. */
 export async function removeAbandoned(path: string): Promise<void> {
   const folder = dirname(path);
@@ -47,12 +50,17 @@ export async function removeAbandoned(path: string): Promise<void> {
   const entries = await readdir(folder).catch((): string[] => []);
   for (const entry of entries) {
     const pid = /^\.(\d+)-[0-9a-f]{8}\.tmp$/.exec(entry.slice(name.length))?.[1];
-    if (pid === undefined || !entry.startsWith(name) || isAlive(Number(pid))) continue;
+    if (pid === undefined || !entry.startsWith(name)) continue;
+    const { mtimeMs = Number.POSITIVE_INFINITY } = await stat(join(folder, entry)).catch(() => ({}) as Stats);
+    if (Date.now() - mtimeMs < ABANDONED_AFTER_MS || isWriting(Number(pid), mtimeMs)) continue;
     await rm(join(folder, entry), { recursive: true, force: true });
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether the process of this number may have written a file at this time. */
+function isWriting(pid: number, mtimeMs: number): boolean {
+  // In a container every process has the number of the one before it.
+  if (pid === process.pid) return mtimeMs >= Date.now() - process.uptime() * 1000;
   try {
     process.kill(pid, 0);
     return true;

@@ -4,8 +4,9 @@ import { type Command, Option } from 'commander';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
 import type { ConversionReport } from '../model/convert-checkpoint.js';
 import type { EncoderFingerprint } from '../model/encoder-fingerprint.js';
+import { FOLDER_MARKS } from '../model/encoder-folder.js';
 import { addCommonOptions, type GlobalOptions, integerFrom } from './common-options.js';
-import { checkOutputFolder } from './output-target.js';
+import { checkOutputFolder, checkReplaced } from './output-target.js';
 import { bytesProgress } from './pretrain-progress.js';
 import { type CommandContext, runAction } from './run.js';
 
@@ -21,6 +22,7 @@ interface ConvertCommandOptions extends GlobalOptions {
   allowNonfinite?: boolean;
   to?: 'hf';
   verify?: boolean;
+  overwrite?: boolean;
 }
 
 export function register(program: Command): void {
@@ -61,6 +63,7 @@ export function register(program: Command): void {
       'tags of a whole model in the order of their numbers, as B_PER,I_PER,O',
       (text: string) => text.split(','),
     )
+    .option('--overwrite', 'replace the model or encoder that is in the folder')
     .option('--allow-nonfinite', 'let NaN and infinity pass')
     .addOption(
       new Option('--to <program>', "hf: refuse what transformers' own AlbertModel couldn't load").choices([
@@ -84,6 +87,7 @@ async function run(
   options: ConvertCommandOptions,
   context: CommandContext,
 ): Promise<undefined> {
+  checkReplaced('<out>', output, options, { what: 'a model or an encoder', marks: FOLDER_MARKS });
   await checkOutputFolder('<out>', output);
   const { convertCheckpoint } = await import('../model/convert-checkpoint.js');
   const { config, vocab, key, tags, activation, heads, layers, layerNorm, to } = options;

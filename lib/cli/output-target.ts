@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { AlbertNerError } from '../errors.js';
 
 function unusable(option: string, path: string, what: string, why: string, cause?: unknown): AlbertNerError {
@@ -18,6 +18,8 @@ function unusable(option: string, path: string, what: string, why: string, cause
 export async function checkOutputFile(option: string, path: string): Promise<void> {
   const found = await stat(path).catch(() => null);
   if (found?.isDirectory()) throw unusable(option, path, 'a file', 'it is a folder');
+  // A device or pipe would be replaced by a file of its name.
+  if (found && !found.isFile()) throw unusable(option, path, 'a file', 'it is a device or a pipe');
   await tryFolder(dirname(path)).catch((error: Error) => {
     throw unusable(option, path, 'a file', error.message, error);
   });
@@ -52,7 +54,19 @@ export interface Occupied {
   marks: readonly string[];
 }
 
-/** A run goes on with what is in its folder, or replaces it, but only when it is told so. ERR_INVALID_ARGUMENT */
+/** A run must not replace what it starts from. ERR_INVALID_ARGUMENT */
+export function checkOtherFolder(option: string, path: string, source: string, from: string): void {
+  if (resolve(path) !== resolve(from)) return;
+  throw new AlbertNerError(
+    'ERR_INVALID_ARGUMENT',
+    `Expected another folder for ${option} than for ${source} but received the same, ${path}`,
+    { details: { option, file: path } },
+  );
+}
+
+/**
+ * A run goes on with what is in its folder, or replaces it, but only when it is told so. ERR_INVALID_ARGUMENT
+ */
 export function checkReplaced(
   option: string,
   folder: string,
@@ -65,9 +79,11 @@ export function checkReplaced(
     });
   }
   if (resume || overwrite || !marks.some((mark) => existsSync(join(folder, mark)))) return;
+  const resumable = marks.some((mark) => mark.startsWith('training'));
   throw new AlbertNerError(
     'ERR_INVALID_ARGUMENT',
-    `Expected --resume to go on, or --overwrite to begin anew, since ${folder} for ${option} holds ${what}`,
+    `Expected ${resumable ? '--resume to go on, or --overwrite to begin anew' : '--overwrite to replace it'}, since ` +
+      `${folder} for ${option} holds ${what}`,
     { details: { option, file: folder } },
   );
 }

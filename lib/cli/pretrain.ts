@@ -10,7 +10,7 @@ import { FOLDER_MARKS } from '../model/encoder-folder.js';
 import type { Vocab } from '../text/vocab.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { encoderFolder } from './encoder-option.js';
-import { checkOutputFolder, checkReplaced } from './output-target.js';
+import { checkOtherFolder, checkOutputFolder, checkReplaced } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 
 interface PretrainCommandOptions extends GlobalOptions {
@@ -66,7 +66,9 @@ async function run(given: PretrainCommandOptions, context: CommandContext): Prom
     what: 'an encoder or a run',
     marks: [...FOLDER_MARKS, join('training', 'last.safetensors')],
   });
+  if (given.from !== undefined) checkOtherFolder('--out', given.out, '--from', given.from);
   await checkOutputFolder('--out', given.out);
+  await checkOutputFolder('--out', join(given.out, 'training'));
   if (given.tokens !== undefined) await checkOutputFolder('--tokens', given.tokens);
   const from = given.from === undefined ? undefined : await encoderFolder(given.from, context);
   const options = { ...given, from };

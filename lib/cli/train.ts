@@ -7,10 +7,10 @@ import type { Command } from 'commander';
 import type { Config, FileConfig } from '../config/schema.js';
 import { CORPUS_FORMATS } from '../data/sentences.js';
 import { AlbertNerError } from '../errors.js';
-import { DESCRIPTION_FILE } from '../model/encoder-folder.js';
+import { FOLDER_MARKS } from '../model/encoder-folder.js';
 import { addCommonOptions, commonSettings, type GlobalOptions, integerFrom } from './common-options.js';
 import { encoderFolder } from './encoder-option.js';
-import { checkOutputFolder, checkReplaced } from './output-target.js';
+import { checkOtherFolder, checkOutputFolder, checkReplaced } from './output-target.js';
 import { type CommandContext, runAction } from './run.js';
 import { trainingProgress } from './train-progress.js';
 
@@ -47,7 +47,7 @@ export function register(program: Command): void {
     .option('--out <dir>', 'model directory to write; overrides model_path')
     .option('--format <name>', `corpus format: auto, ${CORPUS_FORMATS.join(', ')}; overrides train.format`)
     .option('--resume', 'continue from the last checkpoint in the model directory')
-    .option('--overwrite', 'begin anew in a folder that holds a model or a run')
+    .option('--overwrite', 'begin anew in a folder that holds a model, an encoder or a run')
     .option(
       '--stop-after <epochs>',
       'stop and save after this many epochs of the run; resume later',
@@ -60,10 +60,12 @@ export function register(program: Command): void {
 async function run(options: TrainCommandOptions, context: CommandContext): Promise<undefined> {
   const { config, settings, encoder: named, output } = await readSettings(options);
   checkReplaced('--out', output, options, {
-    what: 'a model or a run',
-    marks: [DESCRIPTION_FILE, join('training', 'last.safetensors')],
+    what: 'a model, an encoder or a run',
+    marks: [...FOLDER_MARKS, join('training', 'last.safetensors')],
   });
+  checkOtherFolder('--out', output, '--encoder', named);
   await checkOutputFolder('--out', output);
+  await checkOutputFolder('--out', join(output, 'training'));
   const encoder = await encoderFolder(named, context);
   const [
     { train, trainingFiles },

@@ -3,6 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  type LoadedSafetensors,
   loadSafetensors,
   type StoredDtype,
   type TensorInfo,
@@ -35,6 +36,8 @@ export interface EncoderFolder {
   vocab: Vocab;
   /** Only the tensors the encoder needs, under canonical names. */
   weights: NativeTensorFile;
+  /** Of the same file; null when it holds none. */
+  pretrainingWeights: NativeTensorFile | null;
   /** Of the file of weights. */
   sha256: string;
   /** What is odd but no error: a vocabulary smaller than the embedding, tensors nobody knows. */
@@ -58,11 +61,13 @@ async function readOnce(directory: string): Promise<EncoderFolder> {
   );
   const vocab = await Vocab.read(join(directory, VOCAB_FILE));
   const path = join(directory, WEIGHTS_FILE);
-  const { tensors: available, bytes, sha256 } = await loadSafetensors(path);
+  const file = await loadSafetensors(path);
+  const { tensors: available, bytes, sha256 } = file;
   const { tensors, unknown } = selectEncoderTensors(available, config, path);
   const warnings = checkVocabSize(vocab, config, directory);
   if (unknown.length > 0) warnings.push(`${path}: unused tensors ${unknown.slice(0, 5).join(', ')}`);
-  return { config, vocab, weights: { path, bytes, tensors: tensors.map(asNativeEntry) }, sha256, warnings };
+  const weights = { path, bytes, tensors: tensors.map(asNativeEntry) };
+  return { config, vocab, weights, pretrainingWeights: pretrainingWeightsOf(file), sha256, warnings };
 }
 
 /** The dtype is checked by the addon, which knows what it can convert. */
@@ -151,10 +156,8 @@ function isPooler({ name }: { name: string }): boolean {
   return name.startsWith('pooler.');
 }
 
-/** The pretraining heads of an encoder folder, for the addon; null when it holds none. */
-export async function readPretrainingHeads(directory: string): Promise<NativeTensorFile | null> {
-  const path = join(directory, WEIGHTS_FILE);
-  const { tensors, bytes } = await loadSafetensors(path);
+/** The pretraining heads in a file, for the addon; null when it holds none. */
+function pretrainingWeightsOf({ path, bytes, tensors }: LoadedSafetensors): NativeTensorFile | null {
   const heads = tensors
     .map((tensor) => ({
       ...asNativeEntry(tensor),

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { EncoderConfig } from '../../albert/encoder-config.js';
 import { type Config, type Precision, STORED_DTYPES } from '../config/schema.js';
 import { throwIfAborted } from '../model/cancellation.js';
-import { readEncoderFolder, readPretrainingHeads, writeEncoderFolder } from '../model/encoder-folder.js';
+import { readEncoderFolder, writeEncoderFolder } from '../model/encoder-folder.js';
 import { openSession } from '../model/load-model.js';
 import { nativeEncoderConfig, resolvePrecision } from '../model/native-config.js';
 import type { NativePretrainingBatch, NativePretrainingScores, NativeSession } from '../native/binding.js';
@@ -199,12 +199,12 @@ class PretrainingRun {
 
   private async initWeights(native: ReturnType<typeof nativeEncoderConfig>, from?: string): Promise<void> {
     const { seed, pretrain } = this.options.config;
-    if (from === undefined) {
+    const folder = from === undefined ? null : await readEncoderFolder(from);
+    if (folder === null) {
       await this.session.initEncoder(native, seed, pretrain.attentionStart);
       await this.fitEmbeddings();
-    } else await this.session.loadEncoder(native, (await readEncoderFolder(from)).weights);
-    const heads = from === undefined ? null : await readPretrainingHeads(from);
-    if (heads) await this.session.loadPretraining(heads);
+    } else await this.session.loadEncoder(native, folder.weights);
+    if (folder?.pretrainingWeights) await this.session.loadPretraining(folder.pretrainingWeights);
     else await this.session.initPretraining(mixSeed(seed, SEED_STREAM.heads));
   }
 

@@ -36,7 +36,7 @@ test('convert prints what it did, verifies, and says the same as JSON', async (t
   t.regex(plain.stdout, /^from: tensorflow, \d+ tensors: \d+ used, 0 skipped, 0 unknown/m);
   t.regex(plain.stdout, /^fingerprint: rms \d/m);
   t.regex(plain.stderr, /convert: 1\/1 MiB/);
-  const json = await runCli(['convert', prefix, join(folder, 'out'), '--json', '--quiet']);
+  const json = await runCli(['convert', prefix, join(folder, 'out'), '--overwrite', '--json', '--quiet']);
   t.is(json.stderr, '');
   const report = JSON.parse(json.stdout);
   t.deepEqual(report, JSON.parse(await readFile(join(folder, 'out', 'conversion.json'), 'utf8')));

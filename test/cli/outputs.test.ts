@@ -16,6 +16,8 @@ test.before(async () => {
   ({ files, directory: model } = await trainTinyModel(folder));
   await writeFile(join(folder, 'file'), 'content');
   await mkdir(join(folder, 'taken'));
+  await mkdir(join(folder, 'half'));
+  await writeFile(join(folder, 'half', 'training'), 'content');
 });
 
 test.after.always(() => rm(folder, { recursive: true, force: true }));
@@ -32,6 +34,7 @@ test.serial('an output that cannot be written is refused before any work, by its
     [['pretrain', '--text', files.trainData, '--steps', '2', '--out'], 'file', '--out'],
     [['convert', files.encoder], 'file', '<out>'],
     [['vocab', '--text', files.trainData, '--out'], 'taken', '--out'],
+    [[...train.slice(0, -1), '--out'], 'half', '--out'],
   ];
   const before = await readdir(folder, { recursive: true });
   for (const [args, name, option] of cases) {
@@ -39,7 +42,7 @@ test.serial('an output that cannot be written is refused before any work, by its
     t.is(code, 2, stderr);
     t.is(stdout, '');
     t.true(stderr.startsWith(`error ERR_INVALID_ARGUMENT: Expected a `), stderr);
-    t.true(stderr.includes(`that can be written for ${option} but received ${join(folder, name)}: `), stderr);
+    t.true(stderr.includes(`that can be written for ${option} but received ${join(folder, name)}`), stderr);
     t.is(stderr.trimEnd().split('\n').length, 1, stderr);
   }
   t.deepEqual(await readdir(folder, { recursive: true }), before);
@@ -54,7 +57,7 @@ test.serial('a folder with a model is trained into only when told to go on or to
   t.is(again.code, 2);
   t.regex(
     again.stderr,
-    /Expected --resume to go on, or --overwrite to begin anew, .* holds a model or a run/,
+    /Expected --resume to go on, or --overwrite to begin anew, .* holds a model, an encoder or a run/,
   );
   t.is((await runCli([...args, '--overwrite', '--resume'])).code, 2);
   t.is((await runCli([...args, '--overwrite', '--seed', '2'])).code, 0);
@@ -69,6 +72,14 @@ test.serial('a folder with a model is trained into only when told to go on or to
   ]);
   t.is(pretrain.code, 2);
   t.regex(pretrain.stderr, /holds an encoder or a run/);
+  const over = await runCli([...args.slice(0, -1), files.encoder, '--overwrite']);
+  t.is(over.code, 2);
+  t.regex(over.stderr, /another folder for --out than for --encoder/);
+  const convert = ['convert', files.encoder, out];
+  const refused = await runCli(convert);
+  t.is(refused.code, 2);
+  t.regex(refused.stderr, /Expected --overwrite to replace it, since .* holds a model or an encoder/);
+  t.is((await runCli([...convert, '--overwrite'])).code, 0);
 });
 
 test.serial('a standard output that is full is a fault of the system, not a bug', async (t) => {
@@ -93,4 +104,15 @@ test.serial('what a run records of itself are its results, not its progress', as
     lines.map((line) => JSON.parse(line).type),
     ['resume'],
   );
+});
+
+test.serial('a device is no file to write', async (t) => {
+  for (const args of [
+    ['predict', '--model', model, '--text', '王', '--html', '/dev/null'],
+    ['vocab', '--text', files.trainData, '--out', '/dev/null'],
+  ]) {
+    const { code, stderr } = await runCli(args);
+    t.is(code, 2);
+    t.regex(stderr, /it is a device or a pipe/);
+  }
 });

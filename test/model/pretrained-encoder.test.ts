@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import test from 'ava';
-import { readEncoderFolder, readPretrainingHeads } from '../../lib/model/encoder-folder.js';
+import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { openSession } from '../../lib/model/load-model.js';
 import { nativeEncoderConfig } from '../../lib/model/native-config.js';
 import { Tokenizer } from '../../lib/text/tokenizer.js';
@@ -28,7 +28,7 @@ test('the pretrained encoder fills gaps in sentences', async (t) => {
   const session = openSession({ device: 'cpu', threads: 1 });
   t.teardown(() => session.dispose());
   await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
-  const heads = await readPretrainingHeads(FOLDER);
+  const { pretrainingWeights: heads } = await readEncoderFolder(FOLDER);
   if (heads === null) return t.fail('the folder has no pretraining heads');
   await session.loadPretraining(heads);
   const tokenizer = new Tokenizer(vocab);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { readEncoderFolder, readPretrainingHeads } from '../../lib/model/encoder-folder.js';
+import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import { nativeEncoderConfig } from '../../lib/model/native-config.js';
 import type {
   NativePretrainingBatch,
@@ -36,7 +36,7 @@ async function goldenSession(t: ExecutionContext): Promise<NativeSession> {
   t.teardown(() => session.dispose());
   const { config, vocab, weights } = await readEncoderFolder(FOLDER);
   await session.loadEncoder(nativeEncoderConfig(config, vocab), weights);
-  await session.loadPretraining((await readPretrainingHeads(FOLDER)) as NativeTensorFile);
+  await session.loadPretraining((await readEncoderFolder(FOLDER)).pretrainingWeights as NativeTensorFile);
   await session.initOptimizer('pretraining', {
     kind: 'adamw',
     beta1: 0.9,

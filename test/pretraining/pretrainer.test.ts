@@ -4,7 +4,7 @@ import test from 'ava';
 import { readSafetensorsHeader, readTensor } from '../../albert/convert/safetensors.js';
 import { loadConfig } from '../../lib/config/load-config.js';
 import { AlbertNerError } from '../../lib/errors.js';
-import { readEncoderFolder, readPretrainingHeads } from '../../lib/model/encoder-folder.js';
+import { readEncoderFolder } from '../../lib/model/encoder-folder.js';
 import type { PretrainingEvent } from '../../lib/pretraining/events.js';
 import { type PretrainOptions, pretrain, pretrainingFiles } from '../../lib/pretraining/pretrainer.js';
 import { createRandom } from '../../lib/random.js';
@@ -66,7 +66,11 @@ test('the held-out loss falls, and the best encoder is saved with its heads', as
   const saved = await readEncoderFolder(run.output);
   t.is(saved.config.vocabSize, run.vocab.size);
   t.deepEqual(saved.warnings, []);
-  t.true((await readPretrainingHeads(run.output))?.tensors.some(({ name }) => name === 'predictions.bias'));
+  t.true(
+    (await readEncoderFolder(run.output)).pretrainingWeights?.tensors.some(
+      ({ name }) => name === 'predictions.bias',
+    ),
+  );
 });
 
 test('attention that starts with the neighbours learns in far fewer steps', async (t) => {

@@ -1,6 +1,7 @@
 // Apart from the kernels: those know no heap.
-#include "ops/support/buffer.h"
 #include "ops/support/gemm.h"
+
+#include "ops/support/buffer.h"
 
 namespace albert_ner::ops {
 
