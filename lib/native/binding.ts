@@ -264,7 +264,10 @@ export interface NativeCancelToken {
   _polls(): number;
 }
 
-/** Packed features of many sequences, fp16, in one memory-mapped file that is deleted when the store is closed. */
+/**
+ * Packed features of many sequences, fp16, in one memory-mapped file that is deleted when the store is closed. It belongs to the
+ * session that made it; calls of another one reject with ERR_INVALID_ARGUMENT.
+ */
 export interface NativeFeatureStore {
   /** Sequences appended so far. */
   readonly sequenceCount: number;
@@ -376,7 +379,10 @@ export interface NativeAddon {
    * the exit of a process, where the environment isn't freed.
    */
   stopSessions(): void;
-  /** device: "auto", "cpu", "cuda" or "cuda:N". threads: 0 = physical cores within the cgroup's quota. */
+  /**
+   * device: "auto", "cpu", "cuda" or "cuda:N". threads: 0 = physical cores within the cgroup's quota. Throws ERR_DISPOSED
+   * after `stopSessions`.
+   */
   Session: new (options: {
     device: string;
     threads: number;

@@ -3,7 +3,7 @@
  * package, the file the set-up built. Loading happens at the first native call, never on import.
  */
 
-import { accessSync, constants, existsSync, readFileSync, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +26,14 @@ const ADDON_FILE = 'albert_ner.node';
 const SPIN_COUNT = '2000';
 
 let loaded: NativeAddon | undefined;
+let ending = false;
+
+// process.exit ends the process without freeing its environment. Registered on import: while listeners run, one that is added
+// isn't called, so an addon that is loaded by one of them would get none.
+process.once('exit', () => {
+  ending = true;
+  loaded?.stopSessions();
+});
 
 /** Throws ERR_NATIVE_NOT_FOUND with the paths tried and the command to run, or ERR_NATIVE_VERSION. */
 export function loadNative(): NativeAddon {
@@ -107,7 +115,7 @@ function libtorchProblem(path: string): string | null {
  */
 function checkOnlyCopy(path: string): void {
   const own = realpathSync(path);
-  const other = loadedFiles().find((file) => basename(file) === ADDON_FILE && file !== own);
+  const other = loadedFiles().find((file) => basename(file) === ADDON_FILE && !isSameFile(file, own));
   if (other === undefined) return;
   throw new AlbertNerError(
     'ERR_NATIVE_VERSION',
@@ -117,13 +125,30 @@ function checkOnlyCopy(path: string): void {
   );
 }
 
-/** Files the process has mapped; where the system doesn't list them, its shared libraries. */
+/** Also by two names, as package managers link files: the system's loader knows a file that is loaded by any of them. */
+function isSameFile(path: string, other: string): boolean {
+  return path === other || fileId(path) === fileId(other);
+}
+
+function fileId(path: string): string {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return path; // Gone since it was loaded, or out of reach.
+  }
+}
+
+/**
+ * Files the process has mapped, those that were deleted or replaced since among them; where the system doesn't list them,
+ * its shared libraries.
+ */
 function loadedFiles(): string[] {
   if (process.platform !== 'linux') {
     return (process.report.getReport() as unknown as { sharedObjects: string[] }).sharedObjects;
   }
   const lines = readFileSync('/proc/self/maps', 'utf8').split('\n');
-  return [...new Set(lines.map((line) => line.replace(/^(\S+\s+){5}/, '')))];
+  return [...new Set(lines.map((line) => line.replace(/^(\S+\s+){5}/, '').replace(/ \(deleted\)$/, '')))];
 }
 
 /**
@@ -143,8 +168,7 @@ function withShortSpins<T>(load: () => T): T {
 }
 
 function prepared(addon: NativeAddon): NativeAddon {
-  // process.exit ends the process without freeing its environment.
-  process.once('exit', () => addon.stopSessions());
+  if (ending) addon.stopSessions(); // No session can be opened any more.
   return withTranslatedErrors(addon);
 }
 

@@ -32,6 +32,14 @@ for (const place of ['main', 'worker']) {
   }
 }
 
+for (const way of ['end', 'exit']) {
+  test.serial(`an addon that an exit handler loads first (${way}) opens no session`, async (t) => {
+    const { code, signal, stdout, stderr } = await runNode(childProgram('exit-load'), [way]);
+    t.deepEqual({ code, signal }, { code: 0, signal: null }, stderr);
+    t.is(stdout, 'late session: ERR_DISPOSED\n');
+  });
+}
+
 for (const which of ['blocked', 'then']) {
   test.serial(`results of a worker that is terminated (${which}) are freed`, async (t) => {
     const { code, signal, stdout, stderr } = await runNode(childProgram('terminated-calls'), [

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import {
   access,
   copyFile,
+  link,
   mkdir,
   mkdtemp,
   readdir,
@@ -109,24 +110,51 @@ test('without an addon the package imports, works where it needs none, and expla
   t.is(stdout, 'true\nERR_NATIVE_NOT_FOUND true\n', stderr);
 });
 
-test('a second copy of the addon in a process is refused, in any thread', async (t) => {
-  const copy = join(folder, 'copy', 'albert_ner.node');
-  await mkdir(join(folder, 'copy'));
+/** Code that loads a model in a process that has the addon `loaded`, and prints how that went in the main thread and a worker. */
+const besideLoaded = (loaded: string, afterwards = '') => `import { AlbertNer } from 'albert-ner';
+  import { rmSync } from 'node:fs';
+  import { createRequire } from 'node:module';
+  import { fileURLToPath } from 'node:url';
+  import { Worker, isMainThread } from 'node:worker_threads';
+  if (isMainThread) {
+    createRequire(import.meta.url)(${JSON.stringify(loaded)});
+    ${afterwards}
+  }
+  try {
+    await (await AlbertNer.load(process.argv[2])).dispose();
+    console.log('loaded');
+  } catch ({ code, message }) { console.log(code, message); }
+  if (isMainThread) new Worker(fileURLToPath(import.meta.url), { argv: process.argv.slice(2) });`;
+
+async function copyOfAddon(name: string): Promise<string> {
+  const copy = join(folder, name, 'albert_ner.node');
+  await mkdir(join(folder, name));
   await copyFile(addon, copy);
-  const code = `import { AlbertNer } from 'albert-ner';
-    import { Worker, isMainThread } from 'node:worker_threads';
-    import { fileURLToPath } from 'node:url';
-    import { createRequire } from 'node:module';
-    if (isMainThread) createRequire(import.meta.url)(${JSON.stringify(copy)});
-    try { await AlbertNer.load(process.argv[2]); } catch ({ code, message }) { console.log(code, message); }
-    if (isMainThread) new Worker(fileURLToPath(import.meta.url), { argv: process.argv.slice(2) });`;
-  const { code: exit, signal, stdout, stderr } = await runIn('d.mjs', code);
-  t.deepEqual({ exit, signal }, { exit: 0, signal: null }, stderr);
-  const line = `ERR_NATIVE_VERSION The addon ${await realpath(addon)} can't be loaded: this process has loaded another copy of it, ${await realpath(copy)},`;
-  t.deepEqual(
-    stdout.split('\n').map((text) => text.slice(0, line.length)),
-    [line, line, ''],
-  );
+  return realpath(copy);
+}
+
+for (const fate of ['that lies there', 'that was deleted since']) {
+  test(`beside a copy of the addon ${fate} a second one is refused, in any thread`, async (t) => {
+    const copy = await copyOfAddon(fate);
+    const afterwards = fate === 'that lies there' ? '' : `rmSync(${JSON.stringify(copy)});`;
+    const result = await runIn(`${fate}.mjs`, besideLoaded(copy, afterwards));
+    t.like(result, { code: 0, signal: null }, result.stderr);
+    const line = `ERR_NATIVE_VERSION The addon ${await realpath(addon)} can't be loaded: this process has loaded another copy of it, ${copy}, and can hold one.`;
+    t.deepEqual(
+      result.stdout.split('\n').map((text) => text.slice(0, line.length)),
+      [line, line, ''],
+    );
+  });
+}
+
+test('the same addon by another name is no second copy', async (t) => {
+  const copy = await copyOfAddon('linked');
+  const name = join(folder, 'linked', 'again', 'albert_ner.node');
+  await mkdir(join(folder, 'linked', 'again'));
+  await link(copy, name);
+  const result = await runIn('linked.mjs', besideLoaded(copy), { ...env, ALBERT_NER_ADDON: name });
+  t.like(result, { code: 0, signal: null }, result.stderr);
+  t.is(result.stdout, 'loaded\nloaded\n');
 });
 
 test('the package has the sources to build from and nothing of the tests', async (t) => {
