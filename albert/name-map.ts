@@ -109,10 +109,10 @@ export function selectEncoderTensors(
     const scale = dtype === 'I8' ? byName.get(best.prefix + name + SCALE_SUFFIX) : undefined;
     return scale ? [{ ...scale, name: name + SCALE_SUFFIX }] : [];
   });
-  tensors.push(...scales);
-  const used = new Set(tensors.map(({ name }) => best.prefix + name));
+  const found = tensors.concat(scales);
+  const used = new Set(found.map(({ name }) => best.prefix + name));
   const unknown = [...byName.keys()].filter((name) => !used.has(name) && !SKIPPED.test(name));
-  return { tensors, unknown };
+  return { tensors: found, unknown };
 }
 
 /** Old files call the parameters of layer norms gamma and beta. */

@@ -11,7 +11,7 @@ const NO_GOLD = ' (no gold)';
 export function formatReport(report: EntityReport): string {
   const labels = Object.keys(report.types).sort();
   const name = (label: string) => label + (report.types[label].support === 0 ? NO_GOLD : '');
-  const width = Math.max(12, ...labels.map((label) => stringWidth(name(label))));
+  const width = labels.reduce((widest, label) => Math.max(widest, stringWidth(name(label))), 12);
   const averages: [string, Scores][] = [
     ['micro avg', report.micro],
     ['macro avg', report.macro],

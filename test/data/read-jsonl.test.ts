@@ -209,3 +209,15 @@ test('a plain text that is no JSON is refused when the format is asked for', asy
   const error = await refusal(readCorpus(await fileWith(t, '王 O\n'), { format: 'jsonl' }));
   t.deepEqual([error.code, error.details.line], ['ERR_INVALID_DATA', 1]);
 });
+
+test('a line with hundreds of thousands of warnings is read', async (t) => {
+  const count = 150_000;
+  const nested = Array.from({ length: count }, (_, index) => [
+    [2 * index, 2 * index + 2, 'ORG'],
+    [2 * index, 2 * index + 1, 'LOC'],
+  ]);
+  const line = { text: '北京'.repeat(count), label: nested.flat() };
+  const { sentences, warnings } = await readCorpus(await fileWith(t, lines(line)));
+  t.is(sentences[0].spans.length, count);
+  t.is(warnings.length, count);
+});

@@ -61,3 +61,8 @@ test('columns line up under Chinese labels', (t) => {
   const latin = rows.find((row) => row.includes('LOC')) as string;
   t.is(chinese.length + 2, latin.length);
 });
+
+test('a table of hundreds of thousands of labels is no problem', (t) => {
+  const scorer = new EntityScorer(Array.from({ length: 200_000 }, (_, index) => `L${index}`));
+  t.is(formatReport(scorer.report()).split('\n').length, 200_000 + 8);
+});
