@@ -3,6 +3,8 @@
  * strictly, so that a line that isn't UTF-8 is known as one and the next line is read all the same.
  */
 
+import { firstInvalidByte } from './utf8.js';
+
 const LF = 0x0a;
 const CR = 0x0d;
 const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf];
@@ -50,26 +52,6 @@ function decode(bytes: Uint8Array, { number, offset }: { number: number; offset:
   try {
     return { number, text: decoder.decode(content) };
   } catch {
-    return { number, text: null, invalidByte: offset + start + validPrefix(content) };
-  }
-}
-
-/** Length of the longest beginning of whole characters: what follows it isn't one. */
-function validPrefix(bytes: Uint8Array): number {
-  let [valid, invalid] = [0, bytes.length + 1];
-  while (invalid - valid > 1) {
-    const middle = (valid + invalid) >> 1;
-    if (decodeBeginning(bytes.subarray(0, middle)) === null) invalid = middle;
-    else valid = middle;
-  }
-  return Buffer.byteLength(decodeBeginning(bytes.subarray(0, valid)) ?? '');
-}
-
-/** Of what may go on in the middle of a character; null where nothing could make it UTF-8. */
-function decodeBeginning(bytes: Uint8Array): string | null {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
-  } catch {
-    return null;
+    return { number, text: null, invalidByte: offset + start + firstInvalidByte(content) };
   }
 }

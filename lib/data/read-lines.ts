@@ -2,6 +2,7 @@
 
 import { AlbertNerError } from '../errors.js';
 import { openDecompressed } from '../files.js';
+import { firstInvalidByte } from './utf8.js';
 
 /**
  * Lines without their ends ('\n' or '\r\n') and without a byte order mark, of a file as it is or compressed (.gz, .xz;
@@ -47,24 +48,4 @@ function invalid(file: string, why: string, byteOffset: number): AlbertNerError 
   return new AlbertNerError('ERR_INVALID_DATA', `Can't read ${file}: ${why}`, {
     details: { file, byteOffset },
   });
-}
-
-/** The start of the first sequence that isn't UTF-8, by halving: decoding a prefix fails exactly past it. */
-function firstInvalidByte(bytes: Uint8Array): number {
-  let sound = 0;
-  let broken = bytes.length;
-  while (broken - sound > 1) {
-    const middle = (sound + broken) >> 1;
-    try {
-      // As a stream: a character cut off by the end of the prefix isn't an error.
-      new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(0, middle), { stream: true });
-      sound = middle;
-    } catch {
-      broken = middle;
-    }
-  }
-  // Up to three bytes before that may have begun the sequence that breaks.
-  return Buffer.byteLength(
-    new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes.subarray(0, sound), { stream: true }),
-  );
 }
