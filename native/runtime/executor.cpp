@@ -3,21 +3,26 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <filesystem>
+#include <exception>
 #include <fstream>
-#include <iterator>
+#include <latch>
 #include <set>
 #include <string>
 #include <system_error>
 #include <vector>
 
+#include "common/error.h"
 #include "runtime/cpu_quota.h"
 #include "runtime/flush_subnormals.h"
 
@@ -45,15 +50,28 @@ int physical_cores() {
 #endif
 }
 
-/// Threads of this process; 0 where the system doesn't say.
-int64_t thread_count() {
 #if defined(__linux__)
-  std::error_code error;
-  const std::filesystem::directory_iterator tasks("/proc/self/task", error);
-  return error ? 0 : std::distance(begin(tasks), end(tasks));
+long own_number() {
+  return syscall(SYS_gettid);
+}
+
+bool exists(long thread) {
+  return syscall(SYS_tgkill, getpid(), thread, 0) == 0;
+}
 #else
+long own_number() {
   return 0;
+}
+
+bool exists(long) {
+  return false;
+}
 #endif
+
+/// A joined thread counts against the limits until the system has let go of it, a moment later.
+void await_end(long thread) {
+  constexpr int kMostTries = 100'000;  // the number may be another thread's by now
+  for (int tries = 0; tries < kMostTries && exists(thread); ++tries) std::this_thread::yield();
 }
 
 /// Threads that others may start meanwhile: Node's own.
@@ -62,23 +80,27 @@ constexpr int kSpareThreads = 4;
 /// `wanted`, or half of what the system lets this process start where that is less: a pool that can't start its
 /// threads ends the process.
 int startable_threads(int wanted) {
-  const int64_t before = thread_count();
-  std::mutex mutex;
-  mutex.lock();
+#if defined(_OPENMP)
+  wanted = std::max(std::min(wanted, omp_get_thread_limit()), 1);
+#endif
   std::vector<std::thread> started;
+  std::vector<long> numbers(static_cast<size_t>(wanted + kSpareThreads));
+  started.reserve(numbers.size());
+  std::latch all_started(1);
   bool limited = false;
   try {
-    while (static_cast<int>(started.size()) < wanted + kSpareThreads) {
-      started.emplace_back([&mutex] { const std::lock_guard<std::mutex> wait(mutex); });
+    for (long& number : numbers) {
+      started.emplace_back([&number, &all_started] {
+        number = own_number();
+        all_started.wait();
+      });
     }
-  } catch (const std::system_error&) {
-    limited = true;
+  } catch (const std::exception&) {
+    limited = true;  // by number, or there is no memory for another stack
   }
-  mutex.unlock();
+  all_started.count_down();
   for (std::thread& thread : started) thread.join();
-  // A thread is joined a moment before the system takes it off its count.
-  const auto last = std::chrono::steady_clock::now() + std::chrono::milliseconds(10);
-  while (thread_count() > before && std::chrono::steady_clock::now() < last) std::this_thread::yield();
+  for (size_t k = 0; k < started.size(); ++k) await_end(numbers[k]);
   if (!limited) return wanted;
   return std::clamp(static_cast<int>(started.size()) / 2, 1, wanted);
 }
@@ -95,7 +117,13 @@ int default_thread_count() {
 
 Executor::Executor(int threads)
     : threads_(startable_threads(threads > 0 ? threads : default_thread_count())) {
-  thread_ = std::thread([this] { loop(); });
+  try {
+    thread_ = std::thread([this] { loop(); });
+  } catch (const std::system_error& error) {
+    throw Error(ErrorCode::kIo,
+                std::string("Expected a thread for the session but the system refuses one (") + error.what() +
+                    "); raise the limit of threads (ulimit -u, pids.max)");
+  }
 }
 
 Executor::~Executor() {
@@ -138,6 +166,9 @@ void Executor::loop() {
   // session.
   at::internal::lazy_init_num_threads();  // ours
   at::get_num_threads();                  // libtorch's
+  // The first count set in a process is also the size of a pool that nobody here uses, QNNPACK's, which waits for
+  // ever for a thread that can't be had. A pool of one is the caller itself.
+  at::set_num_threads(1);
   at::set_num_threads(threads_);
   const FlushSubnormals flush;  // before the first parallel operator, whose threads inherit it
   at::parallel_for(0, threads_, 1, [](int64_t, int64_t) {});  // they start now, while there is room for them

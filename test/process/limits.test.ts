@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { childProgram, run } from '../support/child.js';
+import { childProgram, run, runNode } from '../support/child.js';
 import { addon } from '../support/native.js';
 import { temporaryFolder } from '../support/paths.js';
 import { unavailable } from '../support/unavailable.js';
@@ -60,9 +60,9 @@ test('training works on the small stacks of some systems', async (t) => {
 });
 
 test('a session takes the threads it can get where their number is limited', async (t) => {
-  // The limit holds for a user, and not for root; reading root's files needs a capability.
+  // The limit is one of all processes of a user, and not of root; reading root's files needs a capability.
   const user = [
-    '--reuid=65534',
+    `--reuid=${100_000 + process.pid}`,
     '--clear-groups',
     '--inh-caps=+dac_read_search',
     '--ambient-caps=+dac_read_search',
@@ -86,4 +86,10 @@ test('a session takes the threads it can get where their number is limited', asy
   const { threads, ours } = JSON.parse(stdout);
   t.true(threads >= 1 && threads < 24, stdout);
   t.is(ours, threads);
+});
+
+test('a session has no more threads than OMP_THREAD_LIMIT allows, and says so', async (t) => {
+  const env = { ...process.env, OMP_THREAD_LIMIT: '2' };
+  const { stdout, stderr } = await runNode(childProgram('count-threads'), ['4'], { env });
+  t.deepEqual(JSON.parse(stdout), { threads: 2, ours: 2 }, stderr);
 });
