@@ -15,6 +15,8 @@ int default_thread_count();
 
 class Executor {
  public:
+  /// Starts the session's thread and those that compute for it; 0: as many as default_thread_count says. Throws
+  /// kIo when the system refuses the session's own thread.
   explicit Executor(int threads);
   /// As `stop`.
   ~Executor();
@@ -36,7 +38,7 @@ class Executor {
  private:
   void loop();
 
-  const int threads_;
+  int threads_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> queue_;

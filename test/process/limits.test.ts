@@ -59,37 +59,56 @@ test('training works on the small stacks of some systems', async (t) => {
   t.is(stdout, 'trained\n');
 });
 
-test('a session takes the threads it can get where their number is limited', async (t) => {
-  // The limit is one of all processes of a user, and not of root; reading root's files needs a capability.
+/** What count-threads prints as a user that has no other process: the limit is one of a user, and not of root. */
+async function countLimited(t: ExecutionContext, ...args: string[]) {
   const user = [
     `--reuid=${100_000 + process.pid}`,
     '--clear-groups',
+    // The checkout may lie where only its owner reads.
     '--inh-caps=+dac_read_search',
     '--ambient-caps=+dac_read_search',
   ];
-  const limited = (threads: number) => [
-    ...user,
-    ...[
-      'prlimit',
-      `--nproc=${threads}`,
-      process.execPath,
-      '--v8-pool-size=1',
-      childProgram('count-threads'),
-      '64',
-    ],
-  ];
   const probe = await run('setpriv', [...user, 'true']).catch(() => ({ code: 1 }));
-  if (probe.code !== 0) return unavailable(t, 'only root may become another user with setpriv');
-  const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
-  const { code, signal, stdout, stderr } = await run('setpriv', limited(24), { env });
+  if (probe.code !== 0) return null;
+  const { code, signal, stdout, stderr } = await run('setpriv', [
+    ...user,
+    process.execPath,
+    childProgram('count-threads'),
+    ...args,
+  ]);
   t.deepEqual({ code, signal }, { code: 0, signal: null }, stderr);
-  const { threads, ours } = JSON.parse(stdout);
-  t.true(threads >= 1 && threads < 24, stdout);
-  t.is(ours, threads);
+  return JSON.parse(stdout);
+}
+
+const NO_OTHER_USER = 'only root may become another user with setpriv';
+
+for (const [asked, granted, expected] of [
+  [6, 3, [3]],
+  [6, 1, [1]],
+  [3, 8, [3]],
+  [6, 9, [6, 3]],
+  [6, 7, [6, 1]],
+] as const) {
+  const sessions = expected.length;
+  test.serial(`${sessions} of ${asked} threads each, ${granted} granted: sessions have ${expected}`, async (t) => {
+    const counts = await countLimited(t, String(asked), String(granted), String(sessions));
+    if (counts === null) return unavailable(t, NO_OTHER_USER);
+    t.deepEqual(
+      counts,
+      expected.map((threads) => [threads, threads]),
+    );
+  });
+}
+
+test.serial('a session whose own thread the system refuses is an error with a remedy', async (t) => {
+  const result = await countLimited(t, '2', '0', '1');
+  if (result === null) return unavailable(t, NO_OTHER_USER);
+  t.is(result.code, 'ERR_IO');
+  t.regex(result.message, /^Expected a thread for the session but the system refuses one \(.*ulimit -u/);
 });
 
 test('a session has no more threads than OMP_THREAD_LIMIT allows, and says so', async (t) => {
   const env = { ...process.env, OMP_THREAD_LIMIT: '2' };
-  const { stdout, stderr } = await runNode(childProgram('count-threads'), ['4'], { env });
-  t.deepEqual(JSON.parse(stdout), { threads: 2, ours: 2 }, stderr);
+  const { stdout, stderr } = await runNode(childProgram('count-threads'), ['4', 'all', '1'], { env });
+  t.deepEqual(JSON.parse(stdout), [[2, 2]], stderr);
 });
