@@ -70,7 +70,11 @@ function toSentence(
   for (const entity of entities.sort((a, b) => a.start - b.start || a.index - b.index)) {
     if (isDropped(entity.label)) continue;
     if (outer !== undefined && entity.start < outer.end) {
-      warnings.push({ ...place, message: `${shown(entity)} lies within ${shown(outer)} and is left out` });
+      const isRepeated = shown(entity) === shown(outer) && entity.end === outer.end;
+      const why = isRepeated
+        ? 'stands there twice and is read once'
+        : `lies within ${shown(outer)} and is left out`;
+      warnings.push({ ...place, message: `${shown(entity)} ${why}` });
       continue;
     }
     outer = entity;

@@ -157,6 +157,11 @@ const READ: Record<string, [content: string, sentences: string[], warnings: RegE
     ['北京大学的王明 ORG:北京大学 PER:王明'],
     [/LOC "北京" lies within ORG/],
   ],
+  'an entity within the same one': [
+    '{{PER:{{PER:王明}}}}好\n',
+    ['王明好 PER:王明'],
+    [/^PER "王明" stands there twice and is read once$/],
+  ],
   'single braces': ['{{PER:王明}}写了 { "a": 1 }\n', ['王明写了 { "a": 1 } PER:王明'], []],
   'nothing annotated': ['王 O\n明 O\n', ['王明'], [/no entity in its 1 sentences/]],
 };
