@@ -3,7 +3,7 @@
 import { AlbertNerError } from '../errors.js';
 import { type CorpusScheme, type DecodedTags, decodeCorpusTags } from '../labels/corpus-tags.js';
 import { parseTag } from '../labels/scheme.js';
-import { isVisible, withEscapes } from '../text/visible.js';
+import { withEscapes } from '../text/visible.js';
 import { closestName } from '../validate.js';
 import { formatOf, isPair } from './detect.js';
 import { EntityEdges } from './entity-edges.js';
@@ -52,7 +52,7 @@ const READERS: Readonly<Record<Exclude<CorpusFormat, 'pair'>, Reader>> = {
  * Reads a corpus whole. The text of a sentence is its tokens joined without separator.
  *
  * Rejects with ERR_INVALID_DATA, file and line: missing or empty file, not UTF-8, counts that differ, a tag that isn't
- * one, a label that isn't in `labels`.
+ * one, a label that isn't in `labels`, more entities that continue nothing than others.
  */
 export async function readCorpus(path: string, options: ReadCorpusOptions = {}): Promise<Corpus> {
   const { format: wanted = 'auto', labels: allowed, rename = {} } = options;
@@ -73,9 +73,11 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
   };
   const warnings: CorpusWarning[] = [];
   const edges = new EntityEdges();
+  const broken = new BrokenEntities();
   const labels = new Set<string>();
   const sentences = tagged.map((sentence, index) => {
     const { spans: found, illegal } = decode(index);
+    broken.add(sentence, { spans: found, illegal });
     for (const warning of sentence.warnings ?? []) warnings.push(warning);
     const spans = found.flatMap((span) => {
       const label = renamed(span.label);
@@ -89,18 +91,47 @@ export async function readCorpus(path: string, options: ReadCorpusOptions = {}):
         message: `${tag}: ${reason}; read as O`,
       });
     }
-    for (const { label, start } of found) if (!isVisible(label)) throw badTag(sentence, start);
     for (const { label, start } of spans) {
       checkAllowed(label, sentence, start);
       labels.add(label);
     }
     return toLabelled(sentence, spans, edges);
   });
+  broken.check();
   for (const warning of edges.warnings()) warnings.push(warning);
   if (labels.size === 0) {
     warnings.push({ file: path, line: 1, message: `no entity in its ${sentences.length} sentences` });
   }
   return { sentences, labels: [...labels].sort(), format, scheme, warnings };
+}
+
+/** Entities whose first tag continues nothing. Where they are the most, the tags are of no scheme or of several. */
+class BrokenEntities {
+  private sound = 0;
+  private broken = 0;
+  private first: { file: string; line: number; tag: string } | null = null;
+
+  add({ file, lines }: TaggedSentence, { spans, illegal }: DecodedTags): void {
+    this.sound += spans.length;
+    illegal.forEach(({ position, tag }, index) => {
+      const before = illegal[index - 1];
+      const label = parseTag(tag)?.label;
+      if (before?.position === position - 1 && parseTag(before.tag)?.label === label) return;
+      this.broken += 1;
+      this.first ??= { file, line: lines[position], tag };
+    });
+  }
+
+  check(): void {
+    if (this.first === null || this.broken <= this.sound) return;
+    const { file, line, tag } = this.first;
+    throw new AlbertNerError(
+      'ERR_INVALID_DATA',
+      `${file}:${line}: Expected tags of one scheme but received ${tag} where nothing goes on, as in ${this.broken} of ` +
+        `${this.broken + this.sound} entities; write the tags of all sentences in one scheme, such as BIO`,
+      { details: { file, line } },
+    );
+  }
 }
 
 /** Reads every file once: it may be a pipe. */

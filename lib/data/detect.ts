@@ -30,7 +30,7 @@ export function formatOf(lines: readonly string[]): Exclude<CorpusFormat, 'pair'
   const beginning = lines.slice(0, DETECTION_LINES);
   const first = beginning.find((line) => line.trim() !== '') ?? '';
   // An array isn't JSON lines, but their reader says so best.
-  if (/^\s*(\{\s*("|$)|\[\s*(\{|$))/.test(first)) return 'jsonl';
+  if (/^\s*(\{\s*("|$)|\["|\[\[\s*["[{]|\[\s*(\{|$))/.test(first)) return 'jsonl';
   return beginning.some((line) => OPENING.test(line)) ? 'inline' : 'conll';
 }
 

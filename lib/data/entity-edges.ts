@@ -6,19 +6,14 @@
 import { AlbertNerError } from '../errors.js';
 import type { Span } from '../labels/spans.js';
 import { visibleRange, withEscapes } from '../text/visible.js';
-import type { CorpusWarning } from './sentences.js';
-
-interface Place {
-  file: string;
-  line: number;
-}
+import type { CorpusWarning, SourcePlace } from './sentences.js';
 
 export class EntityEdges {
   private count = 0;
-  private first: (Place & { shown: string }) | null = null;
+  private first: (SourcePlace & { shown: string }) | null = null;
 
   /** The span with edges that can be seen. Throws ERR_INVALID_DATA, file and line, when nothing of it can. */
-  trim(text: string, span: Span, place: Place): Span {
+  trim(text: string, span: Span, place: SourcePlace): Span {
     const range = visibleRange(text, span.start, span.end);
     const shown = `${span.label} ${withEscapes(JSON.stringify(text.slice(span.start, span.end)))}`;
     if (range === null) {

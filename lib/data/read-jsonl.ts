@@ -8,7 +8,7 @@
  */
 
 import { AlbertNerError } from '../errors.js';
-import { isVisible, withEscapes } from '../text/visible.js';
+import { isVisible, trimInvisible, withEscapes } from '../text/visible.js';
 import { describeValue } from '../validate.js';
 import type { SourceLines, TaggedSentence } from './sentences.js';
 
@@ -99,8 +99,11 @@ function toSentence(json: string, { file, line, isDropped }: LineContext): Tagge
     ...repeated.map((span) => `${shown(span)} stands there twice and is read once`),
     ...nested.map(([inner, outer]) => `${shown(inner)} lies within ${shown(outer)} and is left out`),
     ...kept
-      .filter((span) => textOf(span).includes('\n'))
-      .map((span) => `${shown(span)} goes over a line break; training reads it as O`),
+      .filter((span) => trimInvisible(textOf(span)).includes('\n'))
+      .map(
+        (span) =>
+          `${shown(span)} goes over a line break; training reads it as O, and no prediction goes over one`,
+      ),
   ];
   const warnings = messages.map((message) => ({ file, line, message }));
   return { tokens, tags, file, lines: tokens.map(() => line), warnings };
@@ -115,7 +118,7 @@ function parseObject(json: string, refuse: Refuse): Record<string, unknown> {
   try {
     value = JSON.parse(json);
   } catch (error) {
-    throw refuse('the line', 'JSON', `${describeValue(json)}: ${(error as Error).message}`);
+    throw refuse('the line', 'a whole JSON object', `${describeValue(json)}: ${(error as Error).message}`);
   }
   if (!isObject(value)) throw refuse('the line', 'a JSON object', describeValue(value));
   return value;
@@ -193,7 +196,7 @@ function isLabelStudio({ data, annotations, completions, predictions }: Record<s
 }
 
 function notLines(file: string, line: number, lines: readonly string[]): AlbertNerError {
-  const isExport = lines.some((text) => /"(annotations|completions)"\s*:/.test(text));
+  const isExport = lines.some((text) => /"(annotations|completions|annotation_id)"\s*:/.test(text));
   const what = isExport ? 'an export of Label Studio, one JSON array' : 'a JSON array';
   return new AlbertNerError(
     'ERR_INVALID_DATA',

@@ -1,6 +1,7 @@
 /** The pair of files of the reference implementation: tokens in source.txt, tags in target.txt, a sentence a line. */
 
 import { AlbertNerError } from '../errors.js';
+import { trimInvisible } from '../text/visible.js';
 import { pairFiles } from './detect.js';
 import { readLines } from './read-lines.js';
 import type { TaggedSentence } from './sentences.js';
@@ -17,7 +18,7 @@ export async function readPair(path: string): Promise<TaggedSentence[]> {
   const sentences: TaggedSentence[] = [];
   tokenLines.forEach((tokenLine, index) => {
     const tokens = splitColumns(tokenLine);
-    const tags = splitColumns(tagLines[index]);
+    const tags = splitColumns(tagLines[index]).map(trimInvisible);
     const line = index + 1;
     if (tokens.length !== tags.length) {
       throw mismatch(source, line, {

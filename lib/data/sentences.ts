@@ -18,6 +18,13 @@ export interface SourceLines {
   lines: readonly string[];
 }
 
+/** Where something stands. */
+export interface SourcePlace {
+  file: string;
+  /** From 1 on. */
+  line: number;
+}
+
 /** A sentence with its entities; spans are UTF-16 offsets into `text`. */
 export interface LabelledSentence {
   text: string;
@@ -38,8 +45,6 @@ export interface TaggedSentence {
   warnings?: CorpusWarning[];
 }
 
-export interface CorpusWarning {
-  file: string;
-  line: number;
+export interface CorpusWarning extends SourcePlace {
   message: string;
 }

@@ -57,12 +57,12 @@ export function parseTag(tag: string): ParsedTag | undefined {
 }
 
 /**
- * The scheme a corpus uses, from all of its tags: M makes BMES; E, S, L, U, W make BIOES, but E and I alone IOE; an entity
- * that starts with an inside tag while no begin tag ever starts one makes IOB1; else BIO.
+ * The scheme a corpus uses, from all of its tags: M makes BMES; E, S, L, U, W make BIOES, but ends without any begin tag
+ * make IOE when entities start with inside tags or there is no single tag; an entity that starts with an inside tag while no
+ * begin tag ever starts one makes IOB1; else BIO.
  */
 export function detectScheme(sequences: Iterable<readonly string[]>): CorpusScheme {
-  let endsOrSingles = false;
-  let onlyInsidesAndEnds = true;
+  const roles = new Set<TagRole>();
   let insideStarts = 0;
   let beginStarts = 0;
   for (const tags of sequences) {
@@ -70,14 +70,14 @@ export function detectScheme(sequences: Iterable<readonly string[]>): CorpusSche
     for (const tag of tags) {
       if (tag[0] === 'M' && tag !== 'M') return 'BMES';
       const { role, label } = parseTag(tag) ?? { role: 'outside', label: null };
-      onlyInsidesAndEnds &&= role === 'outside' || role === 'inside' || tag[0] === 'E';
-      endsOrSingles ||= role === 'end' || role === 'single';
+      roles.add(role);
       if (role === 'inside' && previous !== label) insideStarts += 1;
       if (role === 'begin' && previous !== label) beginStarts += 1;
       previous = label;
     }
   }
-  if (endsOrSingles) return onlyInsidesAndEnds ? 'IOE' : 'BIOES';
+  if (roles.has('end') && !roles.has('begin') && (insideStarts > 0 || !roles.has('single'))) return 'IOE';
+  if (roles.has('end') || roles.has('single')) return 'BIOES';
   return insideStarts > 0 && beginStarts === 0 ? 'IOB1' : 'BIO';
 }
 

@@ -32,7 +32,7 @@ export interface DecodeOptions {
 
 /**
  * Spans of a tag sequence in any mixture of BIO, BIOES and BMES. An inside or end tag that continues nothing is
- * ignored, as the reference metrics do, and reported; so is an entity of begin tags that BIOES leaves unfinished.
+ * ignored, as the reference metrics do, and reported; an entity that BIOES leaves without an end ends where its tags do.
  * Every tag must parse.
  */
 export function decodeTags(

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { readCorpus } from '../../lib/data/corpus.js';
 import { writeConll } from '../../lib/data/read-conll.js';
 import { generateSampleCorpus } from '../../lib/data/sample-corpus.js';
 import { openDecompressed } from '../../lib/files.js';
 import { runNode } from '../support/child.js';
 import { until } from '../support/clock.js';
-import { fileWith, refusal, shown } from '../support/corpus-files.js';
+import { fileWith, pairFolder, refusal, shown } from '../support/corpus-files.js';
 import { repoRoot, temporaryFolder } from '../support/paths.js';
 import { unavailable } from '../support/unavailable.js';
 
@@ -112,13 +112,6 @@ test('BMES and IOB1 corpora are detected and read', async (t) => {
   t.is(iob1.scheme, 'IOB1');
   t.deepEqual(shown(iob1.sentences), [['王明在', '王明/PER']]);
 });
-
-async function pairFolder(t: ExecutionContext, source: string, target: string): Promise<string> {
-  const folder = await temporaryFolder(t);
-  await writeFile(join(folder, 'source.txt'), source);
-  await writeFile(join(folder, 'target.txt'), target);
-  return folder;
-}
 
 test('a pair of files reads from its folder and from its source', async (t) => {
   const folder = await pairFolder(t, '王 明 在\n\n京\n', 'B_PER I_PER O\n\nB_LOC\n');

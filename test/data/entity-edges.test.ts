@@ -1,11 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { readCorpus } from '../../lib/data/corpus.js';
+import type { CorpusFormat } from '../../lib/data/sentences.js';
 import { AlbertNerError } from '../../lib/errors.js';
 import { Tokenizer } from '../../lib/text/tokenizer.js';
-import { fileWith } from '../support/corpus-files.js';
+import { fileWith, writePair } from '../support/corpus-files.js';
 import { temporaryFolder } from '../support/paths.js';
 import { buildVocab } from '../support/tiny-model.js';
 
@@ -17,7 +18,7 @@ interface Tagged {
   spans: [start: number, end: number][];
 }
 
-/** The same sentence in each form a corpus may have. What a form can't hold is left out of it. */
+/** The same sentence in each form of one file. A character a form can't hold is another one there. */
 const WRITERS: Record<string, (sentence: Tagged) => string> = {
   // A tab parts columns, and a byte order mark isn't read at the beginning of a file.
   conll: ({ tokens, spans }) => {
@@ -59,27 +60,47 @@ const sentences = fc
     return { tokens, spans };
   });
 
+const tokenizer = new Tokenizer(buildVocab(['王京好']));
+
+/** `write` puts a sentence where the corpus is read. */
+async function assertReachable(
+  t: ExecutionContext,
+  path: string,
+  format: CorpusFormat,
+  write: (sentence: Tagged) => Promise<void>,
+): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(sentences, async (sentence) => {
+      await write(sentence);
+      const { sentences: read } = await readCorpus(path, { format });
+      for (const { text, spans } of read) {
+        const { starts, ends } = tokenizer.tokenize(text);
+        for (const { start, end } of spans) {
+          t.true(starts.includes(start) && ends.includes(end), JSON.stringify({ sentence, start, end }));
+        }
+      }
+      const count = read.flatMap(({ spans }) => spans).filter(({ label }) => label === 'X').length;
+      t.is(count, sentence.spans.length);
+    }),
+    { numRuns: 60 },
+  );
+}
+
 for (const [format, write] of Object.entries(WRITERS)) {
   test(`every entity of ${format} begins and ends where a prediction may`, async (t) => {
-    const tokenizer = new Tokenizer(buildVocab(['王京好']));
     const file = join(await temporaryFolder(t), 'corpus');
-    await fc.assert(
-      fc.asyncProperty(sentences, async (sentence) => {
-        await writeFile(file, write(sentence));
-        const { sentences: read } = await readCorpus(file, { format: format as 'conll' });
-        for (const { text, spans } of read) {
-          const { starts, ends } = tokenizer.tokenize(text);
-          for (const { start, end } of spans) {
-            t.true(starts.includes(start) && ends.includes(end), JSON.stringify({ sentence, start, end }));
-          }
-        }
-        const count = read.flatMap(({ spans }) => spans).filter(({ label }) => label === 'X').length;
-        t.is(count, sentence.spans.length);
-      }),
-      { numRuns: 60 },
-    );
+    await assertReachable(t, file, format as CorpusFormat, (sentence) => writeFile(file, write(sentence)));
   });
 }
+
+test('every entity of a pair of files begins and ends where a prediction may', async (t) => {
+  const folder = await temporaryFolder(t);
+  await assertReachable(t, folder, 'pair', async ({ tokens, spans }) => {
+    const source = tokens.map((token) => (token === ' ' || token === '\t' ? '\u3000' : token));
+    const tags = tokens.map((_, k) => tagAt(spans, k));
+    await writePair(folder, `好 ${source.join(' ')}\n`, `B-Y ${tags.join(' ')}\n`);
+  });
+});
 
 test('edges that are moved are counted in one warning, at the first of them', async (t) => {
   const file = await fileWith(

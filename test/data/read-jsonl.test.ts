@@ -124,7 +124,12 @@ test('an entity within another is left out with a warning, one over a line break
   t.deepEqual(labels, ['book', 'scene']);
   t.deepEqual(warnings, [
     { file, line: 2, message: 'address "北京" lies within book "《北京》" and is left out' },
-    { file, line: 2, message: 'scene "书\\n店" goes over a line break; training reads it as O' },
+    {
+      file,
+      line: 2,
+      message:
+        'scene "书\\n店" goes over a line break; training reads it as O, and no prediction goes over one',
+    },
   ]);
 });
 
@@ -202,7 +207,7 @@ test('a line that is no JSON is refused with its place and the reason', async (t
   const file = await fileWith(t, `${lines({ text: '在', label: [] })}{"text": "王", "label": [}\n`);
   const { code, message, details } = await refusal(readCorpus(file));
   t.deepEqual([code, details.line], ['ERR_INVALID_DATA', 2]);
-  t.regex(message, /Expected JSON for the line but received .*: Unexpected token/);
+  t.regex(message, /Expected a whole JSON object for the line but received .*: Unexpected token/);
 });
 
 test('a plain text that is no JSON is refused when the format is asked for', async (t) => {

@@ -40,6 +40,9 @@ test('the scheme of a corpus is detected', (t) => {
   t.is(detect('B-A I-A O', 'O'), 'BIO');
   t.is(detect('B-A I-A', 'S-A O'), 'BIOES');
   t.is(detect('B-A E-A', 'B-A M-A E-A'), 'BMES');
+  t.is(detect('I-A E-A', 'E-A O'), 'IOE');
+  t.is(detect('I-A E-A', 'S-A O'), 'IOE');
+  t.is(detect('E-A S-A'), 'BIOES');
   t.is(detect('I-A I-A B-A O'), 'IOB1');
   t.is(detect('I-A O B-A'), 'BIO');
 });

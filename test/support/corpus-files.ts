@@ -18,6 +18,18 @@ export async function fileWith(
   return file;
 }
 
+/** A pair of files, as its folder. */
+export async function pairFolder(t: ExecutionContext, source: string, target: string): Promise<string> {
+  const folder = await temporaryFolder(t);
+  await writePair(folder, source, target);
+  return folder;
+}
+
+export async function writePair(folder: string, source: string, target: string): Promise<void> {
+  await writeFile(join(folder, 'source.txt'), source);
+  await writeFile(join(folder, 'target.txt'), target);
+}
+
 /** The error something rejects with. */
 export async function refusal(promise: Promise<unknown>): Promise<AlbertNerError> {
   try {
