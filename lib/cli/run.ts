@@ -41,13 +41,16 @@ export function exitCodeOf(code: ErrorCode): number {
   return EXIT_CODES[code];
 }
 
-/** Runs a command and sets the exit code: the one it returns, or that of its error. */
+/**
+ * Runs a command and sets the exit code: the one it returns, or that of its error. A command that SIGINT or SIGTERM aborted ends
+ * the process once it has cleaned up: what it wrote for a reader that doesn't read would keep it.
+ */
 export async function runAction(
   { json = false, quiet = false }: Pick<GlobalOptions, 'json' | 'quiet'>,
   action: (context: CommandContext) => Promise<number | undefined>,
 ): Promise<void> {
   const controller = new AbortController();
-  let interruptedWith = exitCodeOf('ERR_ABORTED');
+  let interruptedWith: number | undefined;
   const interrupt = (signal: NodeJS.Signals) => {
     // As a shell says it: 130 for SIGINT, 143 for SIGTERM.
     interruptedWith = 128 + constants.signals[signal];
@@ -71,7 +74,8 @@ export async function runAction(
   } catch (error) {
     const failure = toAlbertNerError(error);
     report(failure, json);
-    process.exitCode = failure.code === 'ERR_ABORTED' ? interruptedWith : exitCodeOf(failure.code);
+    if (failure.code === 'ERR_ABORTED' && interruptedWith !== undefined) process.exit(interruptedWith);
+    process.exitCode = exitCodeOf(failure.code);
   } finally {
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);

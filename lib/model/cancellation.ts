@@ -4,10 +4,16 @@ import { AlbertNerError } from '../errors.js';
 import type { NativeAddon, NativeCancelToken } from '../native/binding.js';
 import { invalidArgument } from '../validate.js';
 
+/** Judged by what it can do: a signal of another realm, such as a test runner's, is no instance of our AbortSignal. */
+function isSignal(value: unknown): value is AbortSignal {
+  const { aborted, addEventListener } = Object(value) as Partial<AbortSignal>;
+  return typeof aborted === 'boolean' && typeof addEventListener === 'function';
+}
+
 /** Throws ERR_ABORTED, with the signal's reason as its cause, when the signal is aborted; ERR_INVALID_ARGUMENT if it is none. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal === undefined) return;
-  if (typeof signal?.aborted !== 'boolean') throw invalidArgument('signal', 'an AbortSignal', signal);
+  if (!isSignal(signal)) throw invalidArgument('signal', 'an AbortSignal', signal);
   if (signal.aborted) {
     throw new AlbertNerError('ERR_ABORTED', 'The operation was aborted', { cause: signal.reason });
   }

@@ -9,7 +9,7 @@ import { invalidArgument } from '../validate.js';
 import { throwIfAborted } from './cancellation.js';
 import { DEFAULT_MODEL, type LoadOptions, loadModel } from './load-model.js';
 import type { ModelDescription } from './model-directory.js';
-import { iteratorOf, orderedStream } from './ordered-stream.js';
+import { endable, iteratorOf, orderedStream } from './ordered-stream.js';
 import type { Prediction } from './packing.js';
 import type { Tagger } from './tagger.js';
 
@@ -95,11 +95,19 @@ export class AlbertNer {
    * Predicts text after text of a source, in its order, with back-pressure: the source is read no further than
    * `concurrency` texts ahead. A prediction comes as soon as it and all before it are ready, also while the source waits
    * for its next text; an error of the source comes after the predictions of its texts. Leaving the loop early aborts what
-   * is in flight and closes the source; `signal` ends the stream at once.
+   * is in flight and closes the source, but doesn't wait for one that waits itself; `signal` ends the stream at once.
    */
-  async *predictStream(
+  predictStream(
     source: Iterable<string> | AsyncIterable<string>,
     options: PredictStreamOptions = {},
+  ): AsyncGenerator<Prediction, void, undefined> {
+    return endable((leaving) => this.predictions(source, options, leaving));
+  }
+
+  private async *predictions(
+    source: Iterable<string> | AsyncIterable<string>,
+    options: PredictStreamOptions,
+    leaving: AbortController,
   ): AsyncGenerator<Prediction, void, undefined> {
     checkOptions(options, ['signal', 'minScore', 'concurrency']);
     const { concurrency = DEFAULT_CONCURRENCY, minScore, signal } = options;
@@ -110,7 +118,8 @@ export class AlbertNer {
     yield* orderedStream(iteratorOf(source), {
       concurrency,
       signal,
-      work: (text, leaving) => this.predict(text, { minScore, signal: leaving }),
+      leaving,
+      work: (text, left) => this.predict(text, { minScore, signal: left }),
     });
   }
 

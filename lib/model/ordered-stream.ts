@@ -13,6 +13,29 @@ export interface OrderedStreamOptions<T, R> {
   signal?: AbortSignal;
   /** `signal` of the work aborts when the stream is left or fails. */
   work: (item: T, signal: AbortSignal) => Promise<R>;
+  /** Aborting it ends the stream without an error; see `endable`. */
+  leaving?: AbortController;
+}
+
+/**
+ * A generator that can be ended while a next() waits. Its own return() and throw() wait for that next(), and so for a source
+ * that may stay idle: what destroys a stream made of the generator would wait for ever.
+ */
+export function endable<R>(
+  start: (leaving: AbortController) => AsyncGenerator<R, void, undefined>,
+): AsyncGenerator<R, void, undefined> {
+  const leaving = new AbortController();
+  const generator = start(leaving);
+  const [end, fail] = [generator.return.bind(generator), generator.throw.bind(generator)];
+  generator.return = (value) => {
+    leaving.abort();
+    return end(value);
+  };
+  generator.throw = (error) => {
+    leaving.abort();
+    return fail(error);
+  };
+  return generator;
 }
 
 /** Either kind of iterator. */
@@ -42,9 +65,8 @@ interface Task<R> {
  */
 export async function* orderedStream<T, R>(
   iterator: AnyIterator<T>,
-  { concurrency, signal, work }: OrderedStreamOptions<T, R>,
+  { concurrency, signal, work, leaving = new AbortController() }: OrderedStreamOptions<T, R>,
 ): AsyncGenerator<R, void, undefined> {
-  const leaving = new AbortController();
   const tasks: Task<R>[] = [];
   let isAsking = false;
   /** What the source ended with. */
@@ -66,7 +88,8 @@ export async function* orderedStream<T, R>(
     try {
       const { done, value } = await iterator.next();
       if (done) end = {};
-      else void run(value);
+      // A source that isn't asynchronous may give promises. What comes after the stream was left starts no work.
+      else if (!leaving.signal.aborted) void run(await value);
     } catch (error) {
       end = { error };
     }
@@ -74,9 +97,12 @@ export async function* orderedStream<T, R>(
     notify();
   };
   const forget = signal && onAbort(signal, () => notify());
+  leaving.signal.addEventListener('abort', () => notify(), { once: true });
+  let hasFailed = false;
   try {
     for (;;) {
       throwIfAborted(signal);
+      if (leaving.signal.aborted) return;
       if (end === undefined && !isAsking && tasks.length < concurrency) void ask();
       const outcome = tasks[0]?.outcome;
       if (outcome !== undefined) {
@@ -92,16 +118,22 @@ export async function* orderedStream<T, R>(
       }
     }
     if (end !== undefined && 'error' in end) throw end.error;
+  } catch (error) {
+    hasFailed = true;
+    throw error;
   } finally {
     forget?.();
     leaving.abort();
-    if (end === undefined) await close(iterator, isAsking);
+    if (end === undefined) await close(iterator, { isAsking, hasFailed });
   }
 }
 
-/** A source that is still asked for an item may never answer: its end isn't waited for. */
-async function close<T>(iterator: AnyIterator<T>, isAsking: boolean): Promise<void> {
-  const closed = Promise.resolve(iterator.return?.());
+/** A source that is still asked for an item may never answer: its end isn't waited for. The first error is the one to tell. */
+async function close<T>(
+  iterator: AnyIterator<T>,
+  { isAsking, hasFailed }: { isAsking: boolean; hasFailed: boolean },
+): Promise<void> {
+  const closing = (async () => iterator.return?.())();
+  const closed = isAsking || hasFailed ? closing.catch(() => {}) : closing;
   if (!isAsking) await closed;
-  else closed.catch(() => {});
 }

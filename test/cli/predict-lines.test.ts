@@ -103,6 +103,17 @@ for (const [signal, expected] of [
   });
 }
 
+test('SIGTERM ends a filter whose answers nobody reads', async (t) => {
+  const child = spawn(process.execPath, [SCRIPT, 'predict', '--model', model]);
+  t.teardown(() => child.kill('SIGKILL'));
+  // The answer repeats the id, more than a pipe and our buffer hold: once it begins to come, the filter waits to write the rest.
+  child.stdin.write(`{"id":"${'x'.repeat(1 << 22)}","text":"王"}\n`);
+  await once(child.stdout, 'readable');
+  child.kill('SIGTERM');
+  const [code] = await once(child, 'exit');
+  t.is(code, 143);
+});
+
 test('ids come back as they were written', async (t) => {
   const ids = ['1234567890123456789', '1.0', '-0', '1E5', String.raw`"\u738b\/"`, '{"a": [1.50]}', 'null'];
   const { lines } = await predictLines(t, ids.map((id) => `{"text": "王", "id": ${id}}`).join('\n'));

@@ -236,6 +236,29 @@ test('abort signals end calls with ERR_ABORTED: before, in the queue and while r
   t.is((await ner.predict('王小明')).windows, 1);
 });
 
+for (const end of ['return', 'throw'] as const) {
+  test(`${end}() ends a stream that waits for its source, and closes the source`, async (t) => {
+    let closed = 0;
+    const source = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => {}),
+        // As a generator's, which waits for the item before.
+        return: () => {
+          closed += 1;
+          return new Promise<never>(() => {});
+        },
+      }),
+    };
+    const stream = ner.predictStream(source);
+    const next = stream.next();
+    const reason = new Error('enough');
+    if (end === 'return') t.deepEqual(await stream.return(), { done: true, value: undefined });
+    else t.is(await t.throwsAsync(stream.throw(reason)), reason);
+    t.deepEqual(await next, { done: true, value: undefined });
+    t.is(closed, 1);
+  });
+}
+
 test('a list may be changed as soon as predict has returned', async (t) => {
   const texts = await knownTexts();
   const expected = await ner.predict(texts);
@@ -278,6 +301,7 @@ test('misuse rejects with ERR_INVALID_ARGUMENT and names the argument', async (t
     ner.predict('王', null as unknown as object),
     ner.predict('王', { signal: new AbortController() as unknown as AbortSignal }),
     ner.predict('王', { signal: null as unknown as AbortSignal }),
+    ner.predict('王', { signal: { aborted: false } as AbortSignal }),
     ner.predictStream('王小明').next(),
     ner.predictStream(7 as unknown as string[]).next(),
     ner.predictStream(['王'], { signal: {} as AbortSignal }).next(),

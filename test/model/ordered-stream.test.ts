@@ -169,6 +169,28 @@ test('leaving the loop early aborts the work and closes the source', async (t) =
   t.true(signals.every(({ aborted }) => aborted));
 });
 
+test('items that are promises are waited for, as by a loop', async (t) => {
+  const source = [1, 2, 3].map((item) => Promise.resolve(item)) as unknown as number[];
+  t.deepEqual(await collect(streamOf(source)), { values: [2, 4, 6] });
+});
+
+test('an error while closing the source is told when the loop is left, and hides no other', async (t) => {
+  const source = {
+    [Symbol.iterator]: () => ({
+      next: () => ({ done: false, value: 1 }),
+      return: () => {
+        throw new Error('closing broke');
+      },
+    }),
+  };
+  const leave = async () => {
+    for await (const _ of streamOf(source, { concurrency: 1 })) break;
+  };
+  await t.throwsAsync(leave(), { message: 'closing broke' });
+  const work = () => Promise.reject(new Error('work broke'));
+  t.is((await collect(streamOf(source, { work, concurrency: 1 }))).error?.message, 'work broke');
+});
+
 test('what has no items to read is refused', (t) => {
   for (const source of [undefined, null, 7, {}, '王小明', () => {}]) {
     t.throws(() => iteratorOf(source as unknown as string[]), { code: 'ERR_INVALID_ARGUMENT' });
