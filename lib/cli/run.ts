@@ -9,8 +9,8 @@ export interface CommandContext {
   /** For results, and nothing else. */
   stdout: NodeJS.WriteStream;
   json: boolean;
-  /** Aborted by the first SIGINT or SIGTERM. */
-  signal: AbortSignal;
+  /** Aborted by the first SIGINT or SIGTERM from the first time it is asked for. */
+  readonly signal: AbortSignal;
   /** Draws on standard error. */
   progress: ProgressSink;
 }
@@ -37,6 +37,8 @@ const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   ERR_INTERNAL: 1,
 };
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 export function exitCodeOf(code: ErrorCode): number {
   return EXIT_CODES[code];
 }
@@ -58,8 +60,11 @@ export async function runAction(
     if (controller.signal.aborted) process.exit(interruptedWith);
     controller.abort();
   };
-  process.on('SIGINT', interrupt);
-  process.on('SIGTERM', interrupt);
+  // A command that never asks for the signal is ended by the system.
+  const listen = () => {
+    for (const name of SIGNALS) if (!process.listeners(name).includes(interrupt)) process.on(name, interrupt);
+    return controller.signal;
+  };
   // A reader that closes the pipe (head) has seen enough: that is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -69,7 +74,14 @@ export async function runAction(
   });
   try {
     const progress = createProgress(process.stderr, { quiet });
-    const code = await action({ stdout: process.stdout, json, signal: controller.signal, progress });
+    const code = await action({
+      stdout: process.stdout,
+      json,
+      get signal() {
+        return listen();
+      },
+      progress,
+    });
     process.exitCode = code ?? 0;
   } catch (error) {
     const failure = toAlbertNerError(error);
@@ -77,8 +89,7 @@ export async function runAction(
     if (failure.code === 'ERR_ABORTED' && interruptedWith !== undefined) process.exit(interruptedWith);
     process.exitCode = exitCodeOf(failure.code);
   } finally {
-    process.off('SIGINT', interrupt);
-    process.off('SIGTERM', interrupt);
+    for (const name of SIGNALS) process.off(name, interrupt);
   }
 }
 

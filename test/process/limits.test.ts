@@ -90,14 +90,17 @@ for (const [asked, granted, expected] of [
   [6, 7, [6, 1]],
 ] as const) {
   const sessions = expected.length;
-  test.serial(`${sessions} of ${asked} threads each, ${granted} granted: sessions have ${expected}`, async (t) => {
-    const counts = await countLimited(t, String(asked), String(granted), String(sessions));
-    if (counts === null) return unavailable(t, NO_OTHER_USER);
-    t.deepEqual(
-      counts,
-      expected.map((threads) => [threads, threads]),
-    );
-  });
+  test.serial(
+    `${sessions} of ${asked} threads each, ${granted} granted: sessions have ${expected}`,
+    async (t) => {
+      const counts = await countLimited(t, String(asked), String(granted), String(sessions));
+      if (counts === null) return unavailable(t, NO_OTHER_USER);
+      t.deepEqual(
+        counts,
+        expected.map((threads) => [threads, threads]),
+      );
+    },
+  );
 }
 
 test.serial('a session whose own thread the system refuses is an error with a remedy', async (t) => {
