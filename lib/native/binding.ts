@@ -412,8 +412,11 @@ export interface NativeAddon {
     gradOutputs: readonly (NativeOpTensor | null)[] | null,
     options: { threads: number; calls: number },
   ): Float64Array;
-  /** Test-only: asynchronous calls of the whole process that aren't freed yet, those of ended workers among them. */
-  _liveTaskCount(): number;
+  /**
+   * Test-only: asynchronous calls of the whole process that aren't freed yet, those of ended workers among them, and how often
+   * one was to be settled that already was.
+   */
+  _taskCounts(): { live: number; settledAgain: number };
   /** Test-only: the CPUs that cgroups grant by the files in `root`, Infinity for no limit. */
   _cgroupCpus(root: string): number;
 }

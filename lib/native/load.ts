@@ -192,7 +192,7 @@ function withTranslatedErrors(addon: NativeAddon): NativeAddon {
     CancelToken: addon.CancelToken,
     _callOp: addon._callOp,
     _timeOp: addon._timeOp,
-    _liveTaskCount: addon._liveTaskCount,
+    _taskCounts: addon._taskCounts,
     _cgroupCpus: addon._cgroupCpus,
     Session: Session as unknown as NativeAddon['Session'],
   };

@@ -237,8 +237,11 @@ Napi::Value time_op(const Napi::CallbackInfo& info) {
   }
 }
 
-Napi::Value live_task_count(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(LiveTask::count()));
+Napi::Value task_counts(const Napi::CallbackInfo& info) {
+  Napi::Object counts = Napi::Object::New(info.Env());
+  counts.Set("live", static_cast<double>(LiveTask::count()));
+  counts.Set("settledAgain", static_cast<double>(Settlement::repeated()));
+  return counts;
 }
 
 Napi::Value cgroup_cpus(const Napi::CallbackInfo& info) {
@@ -254,7 +257,7 @@ Napi::Value cgroup_cpus(const Napi::CallbackInfo& info) {
 void register_op_bridge(Napi::Env env, Napi::Object exports) {
   exports.Set("_callOp", Napi::Function::New(env, call_op, "_callOp"));
   exports.Set("_timeOp", Napi::Function::New(env, time_op, "_timeOp"));
-  exports.Set("_liveTaskCount", Napi::Function::New(env, live_task_count, "_liveTaskCount"));
+  exports.Set("_taskCounts", Napi::Function::New(env, task_counts, "_taskCounts"));
   exports.Set("_cgroupCpus", Napi::Function::New(env, cgroup_cpus, "_cgroupCpus"));
 }
 

@@ -33,6 +33,36 @@ class LiveTask {
   inline static std::atomic<int64_t> count_ = 0;
 };
 
+/// The end of a promise. Settling frees the deferred, also where it fails, so a second time would use freed
+/// memory: it does nothing, and is counted for the tests.
+class Settlement {
+ public:
+  explicit Settlement(Napi::Env env) : deferred_(env) {}
+  Settlement(const Settlement&) = delete;
+  Settlement& operator=(const Settlement&) = delete;
+
+  Napi::Value promise() const { return deferred_.Promise(); }
+  /// Both throw Napi::Error when JavaScript can't run any more.
+  void resolve(Napi::Value value) {
+    if (is_first()) deferred_.Resolve(value);
+  }
+  void reject(Napi::Value error) {
+    if (is_first()) deferred_.Reject(error);
+  }
+  static int64_t repeated() { return repeated_; }
+
+ private:
+  bool is_first() {
+    const bool settled = std::exchange(settled_, true);
+    if (settled) ++repeated_;
+    return !settled;
+  }
+
+  const Napi::Promise::Deferred deferred_;
+  bool settled_ = false;
+  inline static std::atomic<int64_t> repeated_ = 0;
+};
+
 template <typename Result>
 class PromiseTask {
  public:
@@ -47,7 +77,7 @@ class PromiseTask {
     if (kept.IsObject()) task->kept_ = Napi::Persistent(kept.As<Napi::Object>());
     task->kept_.SuppressDestruct();
     task->environment_.add_pending(env);
-    const Napi::Value promise = task->deferred_.Promise();
+    const Napi::Value promise = task->settlement_.promise();
     executor.submit([task](bool running) {
       task->work(running);
       Environment& environment = task->environment_;
@@ -58,7 +88,7 @@ class PromiseTask {
 
   PromiseTask(Napi::Env env, Napi::Object self, Run run, Convert convert)
       : environment_(Environment::of(env)),
-        deferred_(env),
+        settlement_(env),
         self_(Napi::Persistent(self)),
         run_(std::move(run)),
         convert_(std::move(convert)) {
@@ -91,9 +121,9 @@ class PromiseTask {
       // Once at most: resolving reads `then` of the value, and may fail with the deferred already freed where
       // the environment ends in there.
       if (failure_) {
-        deferred_.Reject(to_js_error(env, failure_).Value());
+        settlement_.reject(to_js_error(env, failure_).Value());
       } else {
-        deferred_.Resolve(value);
+        settlement_.resolve(value);
       }
     } catch (const Napi::Error&) {
       // JavaScript can't run any more: nobody is left to hear.
@@ -104,7 +134,7 @@ class PromiseTask {
 
   const LiveTask live_;
   Environment& environment_;
-  Napi::Promise::Deferred deferred_;
+  Settlement settlement_;
   Napi::ObjectReference self_;
   Napi::ObjectReference kept_;
   Run run_;

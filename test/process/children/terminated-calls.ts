@@ -1,6 +1,7 @@
 /**
- * Terminates workers whose results wait for them, then prints how many of their calls are still there. A worker ends while it is
- * busy ("blocked") or in the getter of `then` that settling a promise reads ("then"). Arguments: model directory, which, workers.
+ * Terminates workers whose results wait for them, then prints how many of their calls are still there and how often one was
+ * settled again. A worker ends while it is busy ("blocked") or in the getter of `then` that settling a promise reads ("then").
+ * Arguments: model directory, which, workers.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -19,7 +20,7 @@ if (isMainThread) {
     await new Promise((resolve) => worker.once('message', resolve));
     await worker.terminate();
   }
-  console.log(JSON.stringify({ live: addon._liveTaskCount() }));
+  console.log(JSON.stringify(addon._taskCounts()));
 } else {
   const { description, vocab, encoderWeights } = await readModelDirectory(directory);
   const session = new addon.Session({ device: 'cpu', threads: 1 });
