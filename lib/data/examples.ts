@@ -30,25 +30,45 @@ export function alignSpans(units: Units, spans: readonly Span[]): Span[] {
   return aligned;
 }
 
-/** Examples of at most `maxUnits` units: long lines are split, never cut off, and never inside an entity. */
-export function toExamples(
+/** A piece of a sentence as a tagger reads it. */
+export interface TaggedPiece {
+  units: Units;
+  /** Tag indexes, as many. */
+  tags: Int32Array;
+}
+
+/** Pieces of at most `maxUnits` units: long lines are split, never cut off, and never inside an entity. */
+export function* taggedPieces(
   { text, spans }: LabelledSentence,
   tokenizer: Tokenizer,
   tagSet: TagSet,
   maxUnits: number,
-): Example[] {
-  const examples: Example[] = [];
+): Generator<TaggedPiece> {
   for (const { start, end } of lines(text)) {
     const units = tokenizer.tokenize(text, start, end);
     const inLine = spans.filter((span) => span.start >= start && span.end <= end);
     const tags = encodeSpans(alignSpans(units, inLine), units.length, tagSet);
     const isInside = (tag: number) => tagSet.continuesEntity(tag);
     for (const piece of splitForTraining(text, units, tags, { maxUnits, isInside })) {
-      examples.push({
-        ids: units.ids.slice(piece.start, piece.end),
-        tags: tags.slice(piece.start, piece.end),
-      });
+      const cut = (values: Int32Array) => values.slice(piece.start, piece.end);
+      const { ids, starts, ends } = units;
+      yield {
+        units: { length: piece.end - piece.start, ids: cut(ids), starts: cut(starts), ends: cut(ends) },
+        tags: cut(tags),
+      };
     }
   }
-  return examples;
+}
+
+/** The pieces as training sequences. */
+export function toExamples(
+  sentence: LabelledSentence,
+  tokenizer: Tokenizer,
+  tagSet: TagSet,
+  maxUnits: number,
+): Example[] {
+  return Array.from(taggedPieces(sentence, tokenizer, tagSet, maxUnits), ({ units, tags }) => ({
+    ids: units.ids,
+    tags,
+  }));
 }
