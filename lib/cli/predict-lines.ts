@@ -93,27 +93,25 @@ function readLine(
   { field, keepFields }: Pick<PredictLinesOptions, 'field' | 'keepFields'>,
 ): InputLine {
   if (line.trim() === '') return { blank: true };
-  const members = membersOf(line);
-  if (members === undefined) {
+  const record = objectOf(line);
+  if (record === undefined) {
     return { kept: [], error: badLine(number, `expected a JSON object with ${JSON.stringify(field)}`) };
   }
-  const kept = keptMembers(members, keepFields);
-  // As JSON.parse reads them: of members of equal names the last.
-  const source = members.findLast(({ key }) => key === field)?.source;
-  const text: unknown = source === undefined ? undefined : JSON.parse(source);
+  const kept = keptMembers(jsonMembers(line), keepFields);
+  const text = record[field];
   if (typeof text === 'string') return { kept, text };
   return { kept, error: badLine(number, `expected a string for ${JSON.stringify(field)}`) };
 }
 
 /** Undefined for what isn't a JSON object. */
-function membersOf(line: string): JsonMember[] | undefined {
+function objectOf(line: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : undefined;
   } catch {
     return undefined;
   }
-  return jsonMembers(line);
 }
 
 function keptMembers(members: readonly JsonMember[], keepFields: boolean): string[] {

@@ -172,7 +172,9 @@ class Run:
         save_file(self.teacher.state_dict(), temporary := self.out / "teacher.safetensors.tmp")
         os.replace(temporary, self.out / "teacher.safetensors")
         description = {"tags": self.corpora.tags, "rows": self.vocabulary.rows, "ids": self.vocabulary.ids}
-        (self.out / "teacher.json").write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+        temporary = self.out / "teacher.json.tmp"
+        temporary.write_text(json.dumps(description, ensure_ascii=False), encoding="utf-8")
+        os.replace(temporary, self.out / "teacher.json")
 
     def save_state(self):
         state = {
