@@ -2,7 +2,7 @@
 # imported targets albert_ner::c10_cuda and albert_ner::cudart.
 #
 # They are on when libtorch has CUDA and an nvcc of the same major version is found; ALBERT_NER_CUDA forces them. nvcc is
-# that of CUDACXX, else of PATH. libtorch_cuda isn't linked: native/runtime/device.cpp opens it where there is a driver,
+# that of CUDACXX, else of PATH. libtorch_cuda isn't linked: native/torch/support/device.cpp opens it where there is a driver,
 # so the addon loads on any machine that has the CUDA runtime, which libtorch_cpu of a CUDA build needs anyway.
 
 set(ALBERT_NER_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO, ON or OFF")

@@ -1,5 +1,5 @@
 # Kernel sources are compiled once per instruction set, each time into the namespace ALBERT_NER_ISA names;
-# native/ops/support/isa.h chooses at run time. The baseline runs on any processor of the architecture, which on arm64
+# native/core/simd/isa.h chooses at run time. The baseline runs on any processor of the architecture, which on arm64
 # includes NEON.
 #
 #   albert_ner_add_kernels(SOURCE...)  defines the targets ALBERT_NER_KERNEL_TARGETS

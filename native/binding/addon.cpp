@@ -6,9 +6,10 @@
 #include "binding/errors.h"
 #include "binding/op_bridge.h"
 #include "binding/session.h"
-#include "ops/support/isa.h"
+#include "core/simd/isa.h"
 #include "runtime/build_info.h"
-#include "runtime/device.h"
+#include "torch/support/device.h"
+#include "torch/support/torch_build.h"
 
 namespace albert_ner::binding {
 namespace {
@@ -16,20 +17,21 @@ namespace {
 Napi::Value build_info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const runtime::BuildInfo build = runtime::build_info();
+  const TorchBuild torch = torch_build();
   Napi::Object result = Napi::Object::New(env);
   result.Set("version", build.version);
-  result.Set("torchCompiled", build.torch_compiled);
-  result.Set("torchLoaded", build.torch_loaded);
-  result.Set("cuda", build.cuda ? Napi::Value(Napi::String::New(env, *build.cuda)) : env.Null());
+  result.Set("torchCompiled", torch.compiled);
+  result.Set("torchLoaded", torch.loaded);
+  result.Set("cuda", torch.cuda ? Napi::Value(Napi::String::New(env, *torch.cuda)) : env.Null());
   result.Set("compiler", build.compiler);
   result.Set("commit", build.commit);
-  result.Set("instructionSet", ops::isa_name(ops::active_isa()));
+  result.Set("instructionSet", core::isa_name(core::active_isa()));
   result.Set("napiVersion", NAPI_VERSION);
   return result;
 }
 
 Napi::Value cuda_unavailable_reason(const Napi::CallbackInfo& info) {
-  const std::optional<std::string> reason = runtime::cuda_unavailable_reason();
+  const std::optional<std::string> reason = albert_ner::cuda_unavailable_reason();
   return reason ? Napi::Value(Napi::String::New(info.Env(), *reason)) : info.Env().Null();
 }
 
@@ -40,7 +42,7 @@ Napi::Value stop_sessions(const Napi::CallbackInfo& info) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   try {
-    runtime::check_torch_version();
+    check_torch_version();
     env.SetInstanceData(new Environment(env));
     exports.Set("buildInfo", Napi::Function::New(env, build_info, "buildInfo"));
     exports.Set("cudaUnavailableReason",

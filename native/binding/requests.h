@@ -3,12 +3,12 @@
 
 #include <napi.h>
 
-#include "encoder/albert.h"
-#include "model/head.h"
-#include "model/tagging.h"
-#include "training/optimizer.h"
-#include "training/pretraining.h"
-#include "training/train_step.h"
+#include "torch/encoder/albert.h"
+#include "torch/model/head.h"
+#include "torch/model/tagging.h"
+#include "torch/training/optimizer.h"
+#include "torch/training/pretraining.h"
+#include "torch/training/train_step.h"
 
 namespace albert_ner::binding {
 

@@ -5,13 +5,16 @@
 #include <ATen/ops/tensor.h>
 
 #include <map>
+#include <mutex>
+#include <set>
+#include <thread>
 
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
-#include "encoder/neighbour_heads.h"
-#include "ops/support/team.h"
-#include "runtime/device.h"
+#include "core/parallel.h"
+#include "torch/encoder/neighbour_heads.h"
+#include "torch/support/device.h"
 
 namespace albert_ner::binding {
 namespace {
@@ -249,8 +252,13 @@ Napi::Value thread_counts(const Call& call) {
   using Counts = std::pair<int64_t, int64_t>;
   return call.queue<Counts>(
       [](SessionState&) {
-        const int64_t ours = ops::team_size();
-        return Counts(ours, at::get_num_threads());
+        std::mutex mutex;
+        std::set<std::thread::id> team;
+        core::for_each_member(core::thread_count(), [&](int64_t) {
+          const std::lock_guard<std::mutex> lock(mutex);
+          team.insert(std::this_thread::get_id());
+        });
+        return Counts(static_cast<int64_t>(team.size()), at::get_num_threads());
       },
       [](Napi::Env env, Counts& counts) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
@@ -308,7 +316,7 @@ Napi::Value construct_session(const Napi::CallbackInfo& info) {
   const int64_t threads = to_integer(options.Get("threads"), "threads");
   check_argument(threads <= 1024, "threads", "at most 1024", threads);
   const Napi::Object self = info.This().As<Napi::Object>();
-  const at::Device chosen = runtime::parse_device(device);
+  const at::Device chosen = parse_device(device);
   auto handle =
       std::make_unique<SessionHandle>(Environment::of(info.Env()), chosen, static_cast<int>(threads));
   self.DefineProperty(Napi::PropertyDescriptor::Value("device", Napi::String::New(info.Env(), chosen.str()),

@@ -8,14 +8,14 @@
 #include <optional>
 
 #include "binding/environment.h"
-#include "encoder/albert.h"
-#include "features/feature_store.h"
-#include "model/head.h"
 #include "runtime/executor.h"
-#include "training/embedding_fit.h"
-#include "training/ngram_fit.h"
-#include "training/optimizer.h"
-#include "training/pretraining.h"
+#include "torch/encoder/albert.h"
+#include "torch/features/feature_store.h"
+#include "torch/model/head.h"
+#include "torch/training/embedding_fit.h"
+#include "torch/training/ngram_fit.h"
+#include "torch/training/optimizer.h"
+#include "torch/training/pretraining.h"
 
 namespace albert_ner::binding {
 

@@ -1,6 +1,7 @@
 // How a method of Session is made: reading its call, queueing its work, settling its promise.
 #pragma once
 
+#include <ATen/core/grad_mode.h>
 #include <napi.h>
 
 #include <string>
@@ -43,6 +44,7 @@ struct Call {
                     runtime::Cancellation cancelled = {}, Napi::Value kept = {}) const {
     auto guarded = [state = session.state, run = std::move(run), cancelled]() -> Result {
       cancelled.poll();
+      const at::NoGradGuard no_grad;
       return run(*state);
     };
     return PromiseTask<Result>::start(*session.executor, self, guarded, std::move(convert),

@@ -3,8 +3,8 @@
 #include "binding/args.h"
 #include "binding/requests.h"
 #include "binding/session_methods.h"
-#include "model/ngrams.h"
-#include "training/train_step.h"
+#include "engine/ngrams.h"
+#include "torch/training/train_step.h"
 
 namespace albert_ner::binding {
 namespace {
@@ -16,7 +16,7 @@ Napi::Value select_ngrams(const Call& call) {
   const int64_t count = to_integer(request.Get("count"), "count");
   const int64_t min_count = to_integer(request.Get("minCount"), "minCount");
   return call.queue<std::vector<int32_t>>(
-      [=](SessionState&) { return model::select_ngrams(units.ids, units.offsets, count, min_count); },
+      [=](SessionState&) { return engine::select_ngrams(units.ids, units.offsets, count, min_count); },
       [](Napi::Env env, std::vector<int32_t>& keys) -> Napi::Value {
         return to_typed_array<Napi::Int32Array>(env, keys.data(), keys.size());
       });

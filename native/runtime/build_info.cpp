@@ -1,60 +1,14 @@
 #include "runtime/build_info.h"
 
-#include <ATen/Version.h>
-#include <torch/csrc/inductor/aoti_torch/c/shim.h>
-
-#include <cstdlib>
-#include <regex>
-
-#include "common/error.h"
-#include "common/torch_version.h"
-
 namespace albert_ner::runtime {
-namespace {
-
-/// The version is the three highest bytes of the ABI number.
-std::string loaded_torch_version() {
-  const uint64_t number = aoti_torch_abi_version();
-  auto byte = [&](int shift) { return std::to_string((number >> shift) & 0xff); };
-  return byte(56) + "." + byte(48) + "." + byte(40);
-}
-
-/// "CUDA 13.0" in libtorch's description of itself.
-std::optional<std::string> cuda_version() {
-  std::smatch match;
-  const std::string config = at::show_config();
-  if (std::regex_search(config, match, std::regex("CUDA_VERSION=([0-9.]+)"))) return match[1].str();
-  if (std::regex_search(config, match, std::regex("CUDA Runtime ([0-9.]+)"))) return match[1].str();
-  return std::nullopt;
-}
-
-}  // namespace
 
 BuildInfo build_info() {
-  BuildInfo info;
-  info.version = ALBERT_NER_VERSION;
-  info.torch_compiled = TORCH_VERSION;
-  info.torch_loaded = loaded_torch_version();
-  info.cuda = cuda_version();
 #if defined(__clang__)
-  info.compiler = "clang " __clang_version__;
+  const char* compiler = "clang " __clang_version__;
 #else
-  info.compiler = "g++ " __VERSION__;
+  const char* compiler = "g++ " __VERSION__;
 #endif
-  info.commit = ALBERT_NER_COMMIT;
-  return info;
-}
-
-void check_torch_version() {
-  const char* skip = std::getenv("ALBERT_NER_SKIP_TORCH_VERSION_CHECK");
-  if (skip != nullptr && std::string(skip) == "1") return;
-  const std::string compiled =
-      std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR) + ".";
-  const std::string loaded = loaded_torch_version();
-  if (loaded.rfind(compiled, 0) == 0) return;
-  throw Error(ErrorCode::kNativeVersion, "The addon was built against libtorch " TORCH_VERSION
-                                         " but libtorch " +
-                                             loaded + " was loaded; run the set-up again");
+  return {ALBERT_NER_VERSION, compiler, ALBERT_NER_COMMIT};
 }
 
 }  // namespace albert_ner::runtime

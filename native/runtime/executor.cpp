@@ -1,7 +1,5 @@
 #include "runtime/executor.h"
 
-#include <ATen/core/grad_mode.h>
-
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -16,9 +14,9 @@
 #include <utility>
 
 #include "common/error.h"
+#include "core/parallel.h"
 #include "runtime/cpu_quota.h"
 #include "runtime/flush_subnormals.h"
-#include "runtime/team.h"
 
 namespace albert_ner::runtime {
 namespace {
@@ -61,8 +59,7 @@ Executor::Executor(int threads) {
   try {
     thread_ = std::thread([this, wanted, promise = std::move(promised)]() mutable {
       const FlushSubnormals flush;  // before the team starts, whose threads inherit it
-      const at::NoGradGuard no_grad;
-      promise.set_value(start_team(wanted));
+      promise.set_value(core::start_team(wanted));
       loop();
     });
   } catch (const std::system_error& error) {

@@ -1,5 +1,5 @@
-// The thread of a session: tasks run on it one after another, first in, first out. It owns the thread
-// settings of libtorch, which are per thread.
+// The thread of a session: tasks run on it one after another, first in, first out. It owns the settings
+// of its thread.
 #pragma once
 
 #include <condition_variable>

@@ -1,7 +1,11 @@
 // Subnormal numbers as zero, for the arithmetic of a thread.
 #pragma once
 
-#include <ATen/Context.h>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace albert_ner::runtime {
 
@@ -11,10 +15,34 @@ namespace albert_ner::runtime {
 /// Conversions of float16, whose smallest numbers are normal ones of float32, are exact nevertheless.
 class FlushSubnormals {
  public:
-  FlushSubnormals() { at::Context::setFlushDenormal(true); }
-  ~FlushSubnormals() { at::Context::setFlushDenormal(false); }
+  FlushSubnormals() { set(before_ | kFlush); }
+  ~FlushSubnormals() { set(before_); }
   FlushSubnormals(const FlushSubnormals&) = delete;
   FlushSubnormals& operator=(const FlushSubnormals&) = delete;
+
+ private:
+#if defined(__x86_64__)
+  using Control = uint32_t;
+  static constexpr Control kFlush = 0x8040;  // of results (FTZ) and of operands (DAZ)
+  static Control get() { return _mm_getcsr(); }
+  static void set(Control control) { _mm_setcsr(control); }
+#elif defined(__aarch64__)
+  using Control = uint64_t;
+  static constexpr Control kFlush = 1u << 24;  // FZ
+  static Control get() {
+    Control control = 0;
+    asm volatile("mrs %0, fpcr" : "=r"(control));
+    return control;
+  }
+  static void set(Control control) { asm volatile("msr fpcr, %0" : : "r"(control)); }
+#else
+  using Control = uint32_t;
+  static constexpr Control kFlush = 0;
+  static Control get() { return 0; }
+  static void set(Control) {}
+#endif
+
+  const Control before_ = get();
 };
 
 }  // namespace albert_ner::runtime

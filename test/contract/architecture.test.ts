@@ -42,29 +42,46 @@ test('only native/binding knows Node', (t) => {
 });
 
 test('the layers of the native core include downwards only', (t) => {
-  const rank = ['common', 'ops', 'encoder', 'features', 'runtime', 'model', 'training', 'binding'];
-  const allowed: Record<string, string[]> = {
-    common: ['common'],
-    ops: ['ops', 'common'],
-    encoder: ['encoder', 'common', 'ops'],
-    features: ['features', 'common', 'ops'],
-    runtime: ['runtime', 'common'],
-    model: ['model', 'encoder', 'features', 'runtime', 'ops', 'common'],
-    training: ['training', 'model', 'encoder', 'features', 'runtime', 'ops', 'common'],
-    binding: rank,
-  };
+  const ranks = [
+    'common',
+    'core',
+    'runtime',
+    'engine',
+    'torch/support',
+    'torch/ops',
+    'torch/encoder',
+    'torch/features',
+    'torch/model',
+    'torch/training',
+    'binding',
+  ];
+  const siblings = new Map([['torch/features', 'torch/encoder']]);
+  const layerOf = (path: string) => ranks.find((layer) => path.startsWith(`${layer}/`)) ?? path;
   for (const name of sources) {
-    const layer = name.split('/')[1];
-    for (const [, included] of read(name).matchAll(/#include "([a-z_]+)\//g)) {
-      t.true(allowed[layer].includes(included), `${name} includes ${included}`);
+    const layer = layerOf(name.slice('native/'.length));
+    t.true(ranks.includes(layer), `${name} is in no layer`);
+    for (const [, path] of read(name).matchAll(/#include "([^"]+)"/g)) {
+      const included = layerOf(path);
+      t.true(ranks.indexOf(included) <= ranks.indexOf(layer), `${name} includes ${path}`);
+      t.true(ranks.includes(included), `${name} includes ${path}`);
+      t.not(siblings.get(layer), included, `${name} includes ${path}`);
     }
   }
+});
+
+test('only native/torch and the binding know libtorch', (t) => {
+  const users = matching(sources, /#include <(ATen|c10|torch)\//);
+  t.true(users.length > 30);
+  t.deepEqual(
+    users.filter((name) => !/^native\/(torch|binding)\//.test(name)),
+    [],
+  );
 });
 
 test('operators use no torch modules, and no file uses the slow or the unsafe parts of libtorch', (t) => {
   t.deepEqual(
     matching(
-      sources.filter((name) => name.includes('/ops/')),
+      sources.filter((name) => name.startsWith('native/torch/ops/')),
       /torch\/nn|torch::nn/,
     ),
     [],
@@ -74,7 +91,7 @@ test('operators use no torch modules, and no file uses the slow or the unsafe pa
 
 test('CUDA is known to launch.h only, kernels have launch bounds, and the build has every .cu file', (t) => {
   const cudaOnly = /#include <(cuda|c10\/cuda)|<<<|extern __shared__|__shared__/;
-  t.deepEqual(matching(sources, cudaOnly), [join('native', 'ops', 'support', 'launch.h')]);
+  t.deepEqual(matching(sources, cudaOnly), [join('native', 'torch', 'support', 'launch.h')]);
   const build = read('CMakeLists.txt');
   for (const name of sources.filter((source) => source.endsWith('.cu'))) t.true(build.includes(name), name);
   const kernels = sources.flatMap((name) => [...read(name).matchAll(/__global__ void\s+(\w+)/g)]);

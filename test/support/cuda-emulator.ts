@@ -95,7 +95,13 @@ async function compile(compiler: string, args: string[]): Promise<void> {
 /** Hash of the command and of every file it may read. */
 function inputsHash(command: readonly string[], sources: readonly string[]): string {
   const hash = createHash('sha256').update(JSON.stringify(command));
-  const folders = new Set(['native/ops', 'native/common', 'test/native/cuda', ...sources.map(dirname)]);
+  const folders = new Set([
+    'native/torch',
+    'native/core',
+    'native/common',
+    'test/native/cuda',
+    ...sources.map(dirname),
+  ]);
   for (const folder of folders) {
     const files = readdirSync(join(repoRoot, folder), { recursive: true }).map(String).sort();
     for (const file of files.filter((path) => /\.(h|cpp|cu)$/.test(path))) {
@@ -126,12 +132,12 @@ export function buildTorchLibrary(build: EmulatorBuild): Promise<string> {
 }
 
 /**
- * The library with all .cu files of native/ops: operators `albert_ner_emulated::_…` on tensors of the CPU, for a process
+ * The library with all .cu files of native/torch/ops: operators `albert_ner_emulated::_…` on tensors of the CPU, for a process
  * that has loaded the addon.
  */
 export function buildEmulatedOps(variant: string, flags: readonly string[] = []): Promise<string> {
-  const kernels = readdirSync(join(repoRoot, 'native', 'ops'), { recursive: true })
-    .map((path) => join('native', 'ops', String(path)))
+  const kernels = readdirSync(join(repoRoot, 'native', 'torch', 'ops'), { recursive: true })
+    .map((path) => join('native', 'torch', 'ops', String(path)))
     .filter((path) => path.endsWith('.cu'));
   return buildTorchLibrary({
     name: `emulated-ops-${variant}`,

@@ -12,7 +12,7 @@
 //
 // It can't show speed, coalescing, memory ordering beyond barriers, nor the last bits of a device's exp. The
 // warp is 32 lanes. CUDA's bare __shared__ is missing on purpose: shared memory comes from
-// ops/support/launch.h.
+// torch/support/launch.h.
 #pragma once
 
 #include <algorithm>
